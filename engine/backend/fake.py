@@ -1,0 +1,118 @@
+"""A backend that follows a script: engine tests need no model.
+
+Tokens are the code points of the text, control tokens are single private characters, and every request is answered
+with the same script unless it names its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from engine.step import Sample, StepPlan, StepResult, StepStatus
+from engine.types import ModelInfo, RequestId, SamplingParams, TokenId
+
+END_OF_TURN = TokenId(0)
+START = TokenId(1)
+_CONTROL_TEXTS = {"<|end|>": END_OF_TURN, "<|start|>": START}
+TEMPLATE = (
+    "{% for message in messages %}<|start|>{{ message.role }}\n{{ message.content }}<|end|>{% endfor %}"
+    "{% if add_generation_prompt %}<|start|>assistant\n{% endif %}"
+)
+
+
+class FakeVocab:
+    """One token a character. ``byte_tokens`` splits characters beyond ASCII into one token a byte instead."""
+
+    bos_text = ""
+    eos_text = "<|end|>"
+    special_texts = frozenset(_CONTROL_TEXTS)
+    prefix: tuple[TokenId, ...] = ()
+    _FIRST_BYTE = 0x200000
+
+    def tokenize(self, text: str, special: bool) -> list[int]:
+        tokens: list[int] = []
+        while text:
+            found = next((name for name in _CONTROL_TEXTS if special and text.startswith(name)), None)
+            if found is not None:
+                tokens.append(_CONTROL_TEXTS[found])
+                text = text[len(found) :]
+            else:
+                tokens.append(ord(text[0]) + 16)
+                text = text[1:]
+        return tokens
+
+    def byte_tokens(self, text: str) -> list[TokenId]:
+        return [TokenId(self._FIRST_BYTE + byte) for byte in text.encode()]
+
+    def piece(self, token: TokenId) -> bytes:
+        if token < 16:
+            return b""
+        return bytes([token - self._FIRST_BYTE]) if token >= self._FIRST_BYTE else chr(token - 16).encode()
+
+    def ends_turn(self, token: TokenId) -> bool:
+        return token == END_OF_TURN
+
+
+@dataclass(slots=True)
+class FakeBackend:
+    """``answer`` is what every request gets, token by token, then the end of the turn.
+
+    ``statuses`` are used up one a step before DONE becomes the rule again; every plan is kept in ``plans``. A step
+    lasts one second.
+    """
+
+    answer: Sequence[TokenId] = ()
+    n_ctx: int = 4096
+    chat_template: str | None = TEMPLATE
+    statuses: list[StepStatus] = field(default_factory=list)
+    finite: bool = True
+    plans: list[StepPlan] = field(default_factory=list)
+    samplers: dict[RequestId, int] = field(default_factory=dict)
+    interrupts: int = 0
+    clock_s: float = 0.0
+    vocab: FakeVocab = field(default_factory=FakeVocab)
+
+    @property
+    def info(self) -> ModelInfo:
+        return ModelInfo(
+            path="fake.gguf",
+            name="Fake",
+            architecture="fake",
+            description="a script",
+            n_params=0,
+            size_bytes=0,
+            n_ctx_train=self.n_ctx,
+            n_ctx=self.n_ctx,
+            n_vocab=0x200100,
+            n_threads=1,
+            has_chat_template=self.chat_template is not None,
+            load_s=0.0,
+        )
+
+    def open_sampler(self, request_id: RequestId, params: SamplingParams, history: Sequence[TokenId]) -> None:
+        self.samplers[request_id] = 0
+
+    def close_sampler(self, request_id: RequestId) -> None:
+        self.samplers.pop(request_id, None)
+
+    def decode(self, plan: StepPlan) -> StepResult:
+        self.plans.append(plan)
+        self.clock_s += 1.0
+        status = self.statuses.pop(0) if self.statuses else StepStatus.DONE
+        samples = []
+        if status is StepStatus.DONE:
+            samples = [self._sample(chunk.request_id) for chunk in plan.chunks if chunk.sample]
+        return StepResult(status, self.clock_s, tuple(samples), "" if status is StepStatus.DONE else "scripted")
+
+    def interrupt(self) -> None:
+        self.interrupts += 1
+
+    def close(self) -> None:
+        self.samplers.clear()
+
+    def _sample(self, request_id: RequestId) -> Sample:
+        index = self.samplers[request_id]
+        self.samplers[request_id] = index + 1
+        token = self.answer[index] if index < len(self.answer) else END_OF_TURN
+        return Sample(request_id, token, self.finite)

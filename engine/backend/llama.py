@@ -1,0 +1,229 @@
+"""llama.cpp as a backend: one model, one context, batches of mixed prefill and decode."""
+
+from __future__ import annotations
+
+import ctypes
+import math
+import os
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from engine.backend.bindings import Diagnostics, lib, native_flag
+from engine.backend.sampling import make_chain
+from engine.backend.vocab import LlamaVocab
+from engine.config import LoadSpec
+from engine.errors import ModelFileError, OutOfMemory
+from engine.step import Chunk, Sample, StepPlan, StepResult, StepStatus, Trim
+from engine.types import ModelInfo, RequestId, SamplingParams, TokenId
+
+DEFAULT_N_CTX = 8192
+_DECODED, _NO_SLOT, _ABORTED = 0, 1, 2  # results of llama_decode, llama.h
+_MEMORY_HINTS = ("failed to allocate", "unable to allocate", "out of memory", "insufficient memory", "bad_alloc")
+
+
+def default_n_threads() -> int:
+    """Physical cores that this process may use: a second thread of one core slows ggml's matrix products down."""
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, min(usable, psutil.cpu_count(logical=False) or usable))
+
+
+class _Batch:
+    """A ``llama_batch`` over arrays of our own, filled by slices. Holds up to ``n_most`` tokens of one sequence each."""
+
+    def __init__(self, n_most: int) -> None:
+        self.n_most = n_most
+        self._tokens = (ctypes.c_int32 * n_most)()
+        self._positions = (ctypes.c_int32 * n_most)()
+        self._n_seq_ids = (ctypes.c_int32 * n_most)(*([1] * n_most))
+        self._seq_ids = (ctypes.c_int32 * n_most)()
+        size = ctypes.sizeof(ctypes.c_int32)
+        row = ctypes.POINTER(ctypes.c_int32)
+        address = ctypes.addressof(self._seq_ids)
+        self._rows = (row * n_most)(*(ctypes.cast(address + index * size, row) for index in range(n_most)))
+        self._wants_logits = (ctypes.c_int8 * n_most)()
+        self.struct = lib.llama_batch(
+            0, self._tokens, None, self._positions, self._n_seq_ids, self._rows, self._wants_logits
+        )
+
+    def fill(self, chunks: Sequence[Chunk]) -> dict[RequestId, int]:
+        """Put the chunks in; returns the index of the row whose logits each sampling request needs."""
+        outputs: dict[RequestId, int] = {}
+        begin = 0
+        for chunk in chunks:
+            end = begin + len(chunk.tokens)
+            if end > self.n_most:
+                raise ValueError(f"{end} tokens in a batch of {self.n_most}")  # would abort llama.cpp
+            self._tokens[begin:end] = chunk.tokens
+            self._positions[begin:end] = range(chunk.start, chunk.end)
+            self._seq_ids[begin:end] = [chunk.seq_id] * len(chunk.tokens)
+            self._wants_logits[begin:end] = [0] * len(chunk.tokens)
+            if chunk.sample:
+                self._wants_logits[end - 1] = 1
+                outputs[chunk.request_id] = end - 1
+            begin = end
+        self.struct.n_tokens = begin
+        return outputs
+
+
+class LlamaBackend:
+    """Implements ``base.Backend``. Thread: the one that made it, but for :meth:`interrupt`."""
+
+    def __init__(self, spec: LoadSpec, on_progress: Callable[[float], None]) -> None:
+        """Load the model and make its context.
+
+        Raises:
+            ModelFileError: llama.cpp refuses the file; its own last words are in the text.
+            OutOfMemory: the weights or the context do not fit.
+        """
+        started_s = time.monotonic()
+        self._diagnostics = Diagnostics()
+        self._n_threads = spec.config.n_threads or default_n_threads()
+        self._samplers: dict[RequestId, Any] = {}
+        lib.llama_backend_init()
+        self._model = self._load_model(spec, on_progress)
+        self._interrupt_callback, self._interrupt_flag = native_flag()
+        self._context = self._make_context(spec)
+        self._memory = lib.llama_get_memory(self._context)
+        self._batch = _Batch(spec.config.n_ubatch)
+        self.vocab = LlamaVocab(lib.llama_model_get_vocab(self._model))
+        template: bytes | None = lib.llama_model_chat_template(self._model, None)
+        self.chat_template = template.decode(errors="replace") if template else None
+        self._warm_up()
+        self.info = self._describe(spec, time.monotonic() - started_s)
+
+    def open_sampler(self, request_id: RequestId, params: SamplingParams, history: Sequence[TokenId]) -> None:
+        self._samplers[request_id] = make_chain(params, self.vocab.n_tokens, history)
+
+    def close_sampler(self, request_id: RequestId) -> None:
+        chain = self._samplers.pop(request_id, None)
+        if chain is not None:
+            lib.llama_sampler_free(chain)
+
+    def decode(self, plan: StepPlan) -> StepResult:
+        if not self._trim(plan.trims):
+            return StepResult(StepStatus.KV_REFUSED, time.monotonic())
+        outputs = self._batch.fill(plan.chunks)
+        code: int = lib.llama_decode(self._context, self._batch.struct)
+        self._interrupt_flag[0] = 0
+        if code == _DECODED:
+            samples = tuple(self._sample(request_id, row) for request_id, row in outputs.items())
+            return StepResult(StepStatus.DONE, time.monotonic(), samples)
+        status = {_NO_SLOT: StepStatus.NO_SPACE, _ABORTED: StepStatus.INTERRUPTED}.get(code, StepStatus.FAILED)
+        return StepResult(status, time.monotonic(), detail=f"llama_decode: {code}. {self._last_error()}")
+
+    def interrupt(self) -> None:
+        self._interrupt_flag[0] = 1
+
+    def close(self) -> None:
+        for request_id in list(self._samplers):
+            self.close_sampler(request_id)
+        lib.llama_free(self._context)
+        lib.llama_model_free(self._model)
+
+    def _sample(self, request_id: RequestId, row: int) -> Sample:
+        token: int = lib.llama_sampler_sample(self._samplers[request_id], self._context, row)
+        logit: float = lib.llama_get_logits_ith(self._context, row)[token]
+        return Sample(request_id, TokenId(token), math.isfinite(logit))
+
+    def _trim(self, trims: Sequence[Trim]) -> bool:
+        """False where the cache cannot be cut there (recurrent state, sliding window); it is emptied instead."""
+        accepted = [lib.llama_memory_seq_rm(self._memory, trim.seq_id, trim.n_keep, -1) for trim in trims]
+        if all(accepted):
+            return True
+        for trim in trims:
+            lib.llama_memory_seq_rm(self._memory, trim.seq_id, -1, -1)
+        return False
+
+    def _load_model(self, spec: LoadSpec, on_progress: Callable[[float], None]) -> Any:
+        def report(progress: float, _user_data: object) -> bool:
+            on_progress(progress)
+            return True
+
+        params = lib.llama_model_default_params()
+        params.progress_callback = lib.llama_progress_callback(report)
+        if spec.config.n_gpu_layers is not None:
+            params.n_gpu_layers = spec.config.n_gpu_layers
+        model = lib.llama_model_load_from_file(os.fsencode(spec.path), params)
+        if not model:
+            self._raise_load_error(spec.path)
+        return model
+
+    def _raise_load_error(self, path: str) -> None:
+        name, log = Path(path).name, " ".join(self._diagnostics.errors).lower()
+        if any(words in log for words in _MEMORY_HINTS):
+            hint = "Close other programs, or pick a smaller model."
+            raise OutOfMemory(f"There is not enough free memory to load {name}.", hint)
+        reason = self._last_error() or "no reason was given"
+        raise ModelFileError(
+            f"The engine cannot load {name} ({reason}).", "Get the file again, or pick another model."
+        )
+
+    def _make_context(self, spec: LoadSpec) -> Any:
+        config = spec.config
+        params = lib.llama_context_default_params()
+        params.n_ctx = self._choose_n_ctx(config.n_ctx)
+        params.n_batch = params.n_ubatch = config.n_ubatch
+        params.n_seq_max = 1
+        params.n_threads = params.n_threads_batch = self._n_threads
+        params.kv_unified = True
+        params.no_perf = True
+        params.abort_callback = self._interrupt_callback
+        params.abort_callback_data = ctypes.addressof(self._interrupt_flag)
+        context = lib.llama_init_from_model(self._model, params)
+        if not context:
+            raise OutOfMemory(
+                f"There is not enough free memory for a context of {params.n_ctx:,} tokens.",
+                "Choose a shorter context length in the settings, or pick a smaller model.",
+            )
+        return context
+
+    def _choose_n_ctx(self, wished: int | None) -> int:
+        """Never more than the model was trained for: beyond that it answers nonsense."""
+        trained: int = lib.llama_model_n_ctx_train(self._model)
+        n_ctx = wished or DEFAULT_N_CTX
+        return min(n_ctx, trained) if trained > 0 else n_ctx
+
+    def _warm_up(self) -> None:
+        """Read every weight once, so that the first question does not pay for the disk."""
+        token = lib.llama_vocab_bos(lib.llama_model_get_vocab(self._model))
+        lib.llama_set_warmup(self._context, True)
+        chunk = Chunk(RequestId("warm-up"), seq_id=0, start=0, tokens=(TokenId(max(token, 0)),), sample=False)  # type: ignore[arg-type]
+        self._batch.fill([chunk])
+        lib.llama_decode(self._context, self._batch.struct)
+        lib.llama_memory_clear(self._memory, True)
+        lib.llama_synchronize(self._context)
+        lib.llama_set_warmup(self._context, False)
+
+    def _describe(self, spec: LoadSpec, load_s: float) -> ModelInfo:
+        return ModelInfo(
+            path=spec.path,
+            name=self._metadata("general.name") or Path(spec.path).stem,
+            architecture=self._metadata("general.architecture"),
+            description=_read_string(lambda buffer, size: lib.llama_model_desc(self._model, buffer, size)),
+            n_params=lib.llama_model_n_params(self._model),
+            size_bytes=lib.llama_model_size(self._model),
+            n_ctx_train=lib.llama_model_n_ctx_train(self._model),
+            n_ctx=lib.llama_n_ctx(self._context),
+            n_vocab=self.vocab.n_tokens,
+            n_threads=self._n_threads,
+            has_chat_template=self.chat_template is not None,
+            load_s=load_s,
+        )
+
+    def _metadata(self, key: str) -> str:
+        raw = key.encode()
+        return _read_string(lambda buffer, size: lib.llama_model_meta_val_str(self._model, raw, buffer, size))
+
+    def _last_error(self) -> str:
+        return self._diagnostics.errors[-1].rstrip(".") if self._diagnostics.errors else ""
+
+
+def _read_string(read: Callable[[Any, int], int]) -> str:
+    """A string from one of llama.cpp's snprintf-like getters; empty where there is none."""
+    buffer = ctypes.create_string_buffer(1024)
+    length = read(buffer, len(buffer))
+    return buffer.value.decode(errors="replace") if length > 0 else ""

@@ -1,0 +1,69 @@
+"""The tokenizer of a loaded model."""
+
+from __future__ import annotations
+
+import ctypes
+from functools import cached_property
+from typing import Any
+
+from engine.backend.bindings import lib
+from engine.errors import InvalidRequest
+from engine.types import TokenId
+
+_ATTR_UNKNOWN, _ATTR_CONTROL = 1 << 0, 1 << 3  # enum llama_token_attr, llama.h
+_NO_TOKEN = -1  # LLAMA_TOKEN_NULL, llama.h
+
+
+class LlamaVocab:
+    """Implements ``base.Vocab`` on a ``llama_vocab``, which belongs to the model and must not outlive it."""
+
+    def __init__(self, vocab: Any) -> None:
+        self._vocab = vocab
+        self._pieces: dict[TokenId, bytes] = {}
+        self.n_tokens: int = lib.llama_vocab_n_tokens(vocab)
+        self.bos_text = self._text(lib.llama_vocab_bos(vocab))
+        self.eos_text = self._text(lib.llama_vocab_eos(vocab))
+        bos = lib.llama_vocab_bos(vocab)
+        wants_bos = lib.llama_vocab_get_add_bos(vocab) and bos != _NO_TOKEN
+        self.prefix: tuple[TokenId, ...] = (TokenId(bos),) if wants_bos else ()
+
+    @cached_property
+    def special_texts(self) -> frozenset[str]:
+        attributes = (lib.llama_vocab_get_attr(self._vocab, token) for token in range(self.n_tokens))
+        special = [token for token, attr in enumerate(attributes) if attr & (_ATTR_CONTROL | _ATTR_UNKNOWN)]
+        return frozenset(filter(None, map(self._text, special)))
+
+    def tokenize(self, text: str, special: bool) -> list[int]:
+        try:
+            raw = text.encode()
+        except UnicodeEncodeError as error:
+            raise InvalidRequest("The text holds half a character (a lone surrogate).") from error
+        capacity = len(raw) + 16
+        while True:
+            tokens = (ctypes.c_int32 * capacity)()
+            n_tokens: int = lib.llama_tokenize(self._vocab, raw, len(raw), tokens, capacity, False, special)
+            if n_tokens >= 0:
+                return tokens[:n_tokens]
+            capacity = -n_tokens
+
+    def piece(self, token: TokenId) -> bytes:
+        known = self._pieces.get(token)
+        if known is None:
+            known = self._pieces[token] = self._read_piece(token)
+        return known
+
+    def ends_turn(self, token: TokenId) -> bool:
+        return bool(lib.llama_vocab_is_eog(self._vocab, token))
+
+    def _read_piece(self, token: TokenId) -> bytes:
+        capacity = 64
+        while True:
+            buffer = ctypes.create_string_buffer(capacity)
+            n_bytes: int = lib.llama_token_to_piece(self._vocab, token, buffer, capacity, 0, False)
+            if n_bytes >= 0:
+                return buffer.raw[:n_bytes]
+            capacity = -n_bytes
+
+    def _text(self, token: int) -> str:
+        raw: bytes | None = None if token == _NO_TOKEN else lib.llama_vocab_get_text(self._vocab, token)
+        return raw.decode(errors="replace") if raw else ""

@@ -1,0 +1,273 @@
+"""The client of a worker process: starts it, watches it, outlives it."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum, auto
+from queue import Empty, SimpleQueue
+
+from engine.client.api import EventSink
+from engine.client.health import Pulse, RestartBudget
+from engine.client.obituary import obituary
+from engine.client.process import WorkerEnded, WorkerProcess, WorkerSaid
+from engine.commands import Cancel, Load, Submit
+from engine.config import LoadSpec
+from engine.errors import EngineStopped, ErrorInfo, NoModel
+from engine.events import (
+    EngineFailed,
+    Event,
+    Heartbeat,
+    LoadFailed,
+    ModelLoaded,
+    ModelLoading,
+    ModelUnloaded,
+    RequestFailed,
+    RequestFinished,
+)
+from engine.types import FinishReason, GenerationRequest, RequestId, Timings, Usage
+
+log = logging.getLogger(__name__)
+
+TICK_S = 0.5
+
+
+class _Phase(Enum):
+    EMPTY = auto()
+    LOADING = auto()
+    READY = auto()
+    FAILED = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class _Do:
+    """Something that a caller wants done on the supervisor's thread."""
+
+    action: Callable[[], None]
+
+
+@dataclass(frozen=True, slots=True)
+class _Close:
+    pass
+
+
+class WorkerClient:
+    """Implements ``EngineClient`` over one worker process at a time.
+
+    One thread, the supervisor's, owns all state and calls all sinks; everybody else only puts something into its
+    inbox. A worker that died is remembered by its process object, so that late words of a dead one are told apart.
+    """
+
+    def __init__(self) -> None:
+        self._inbox: SimpleQueue[_Do | _Close | WorkerSaid | WorkerEnded] = SimpleQueue()
+        self._sinks: tuple[EventSink, ...] = ()
+        self._sinks_lock = threading.Lock()
+        self._phase = _Phase.EMPTY
+        self._spec: LoadSpec | None = None
+        self._worker: WorkerProcess | None = None
+        self._hang: str | None = None
+        self._last_error: ErrorInfo | None = None
+        self._waiting: dict[RequestId, GenerationRequest] = {}
+        self._in_flight: set[RequestId] = set()
+        self._budget = RestartBudget()
+        self._pulse = Pulse(TICK_S)
+        self._thread = threading.Thread(target=self._run, name="engine-supervisor", daemon=True)
+        self._thread.start()
+
+    # Verbs. Thread: any.
+
+    def load(self, spec: LoadSpec) -> None:
+        self._inbox.put(_Do(lambda: self._load(spec)))
+
+    def unload(self) -> None:
+        self._inbox.put(_Do(self._unload))
+
+    def submit(self, request: GenerationRequest) -> None:
+        self._inbox.put(_Do(lambda: self._submit(request)))
+
+    def cancel(self, request_id: RequestId) -> None:
+        self._inbox.put(_Do(lambda: self._cancel(request_id)))
+
+    def subscribe(self, sink: EventSink) -> Callable[[], None]:
+        def unsubscribe() -> None:
+            with self._sinks_lock:
+                self._sinks = tuple(known for known in self._sinks if known is not sink)
+
+        with self._sinks_lock:
+            self._sinks = (*self._sinks, sink)
+        return unsubscribe
+
+    def close(self) -> None:
+        self._inbox.put(_Close())
+        self._thread.join()
+
+    @property
+    def worker_pid(self) -> int | None:
+        """For diagnosis: the process id of the worker, while there is one."""
+        worker = self._worker
+        return worker.pid if worker is not None else None
+
+    # The supervisor's thread.
+
+    def _run(self) -> None:
+        next_tick_s = time.monotonic() + TICK_S
+        while True:
+            try:
+                message = self._inbox.get(timeout=max(0.0, next_tick_s - time.monotonic()))
+            except Empty:
+                next_tick_s = time.monotonic() + TICK_S
+                self._tick()
+                continue
+            if isinstance(message, _Close):
+                self._end_worker()
+                return
+            self._handle(message)
+
+    def _handle(self, message: _Do | WorkerSaid | WorkerEnded) -> None:
+        match message:
+            case _Do(action):
+                action()
+            case WorkerSaid(worker, event) if worker is self._worker:
+                self._hear(event)
+            case WorkerEnded(worker, exit_code) if worker is self._worker:
+                self._mourn(worker, exit_code)
+            case _:
+                pass  # last words of a worker that was replaced
+
+    def _load(self, spec: LoadSpec) -> None:
+        self._fail_requests(_replaced())
+        self._end_worker()
+        self._budget.refill()
+        self._spec = spec
+        self._start()
+
+    def _start(self) -> None:
+        assert self._spec is not None
+        self._phase = _Phase.LOADING
+        self._hang = None
+        self._pulse = Pulse(TICK_S)
+        self._emit(ModelLoading(self._spec.path, 0.0))
+        try:
+            self._worker = WorkerProcess(self._inbox.put)
+        except OSError as error:
+            text = f"The engine's process cannot be started: {error.strerror}."
+            self._load_failed(ErrorInfo("EngineStopped", text, "Close other programs and try again."))
+            return
+        self._worker.send(Load(self._spec))
+
+    def _unload(self) -> None:
+        self._fail_requests(ErrorInfo.of(NoModel()))
+        self._end_worker()
+        self._phase = _Phase.EMPTY
+        if self._spec is not None:
+            self._emit(ModelUnloaded(self._spec.path))
+        self._spec = None
+
+    def _submit(self, request: GenerationRequest) -> None:
+        if self._phase is _Phase.LOADING:
+            self._waiting[request.id] = request
+        elif self._phase is _Phase.READY and self._worker is not None:
+            self._in_flight.add(request.id)
+            self._worker.send(Submit(request))
+        else:
+            error = self._last_error if self._phase is _Phase.FAILED else None
+            self._emit(RequestFailed(request.id, error or ErrorInfo.of(NoModel())))
+
+    def _cancel(self, request_id: RequestId) -> None:
+        if self._waiting.pop(request_id, None) is not None:
+            usage = Usage(n_prompt=0, n_cached=0, n_output=0, n_ctx=0)
+            timings = Timings(queued_s=0.0, first_token_s=None, decode_s=0.0)
+            self._emit(RequestFinished(request_id, FinishReason.CANCELLED, usage, timings))
+        elif request_id in self._in_flight and self._worker is not None:
+            self._worker.send(Cancel(request_id))
+
+    def _hear(self, event: Event) -> None:
+        if isinstance(event, Heartbeat):
+            self._pulse.beat(event.n_steps, event.busy)
+            return
+        self._pulse.progressed()
+        match event:
+            case ModelLoaded():
+                self._phase = _Phase.READY
+                self._emit(event)
+                self._submit_waiting()
+                return
+            case LoadFailed(error=error):
+                self._end_worker()
+                self._load_failed(error)
+                return
+            case RequestFinished(request_id) | RequestFailed(request_id):
+                self._in_flight.discard(request_id)
+        self._emit(event)
+
+    def _submit_waiting(self) -> None:
+        waiting, self._waiting = self._waiting, {}
+        for request in waiting.values():
+            self._submit(request)
+
+    def _mourn(self, worker: WorkerProcess, exit_code: int) -> None:
+        """The worker is dead. Nobody waits for it, and it is started again unless it died while it loaded."""
+        assert self._spec is not None
+        was_loading = self._phase is _Phase.LOADING
+        error = obituary(
+            self._spec.path,
+            exit_code=exit_code,
+            stderr_tail=worker.stderr_tail,
+            hang=self._hang,
+            was_loading=was_loading,
+        )
+        log.error("the engine stopped: %s\n%s", error.text, error.detail)
+        self._worker = None
+        worker.join()
+        if was_loading:
+            self._load_failed(error)
+            return
+        restarting = self._budget.take(time.monotonic())
+        self._phase = _Phase.LOADING if restarting else _Phase.FAILED
+        self._last_error = error
+        self._fail_requests(error)
+        self._emit(EngineFailed(self._spec.path, error, restarting))
+        if restarting:
+            self._start()
+
+    def _load_failed(self, error: ErrorInfo) -> None:
+        assert self._spec is not None
+        self._phase = _Phase.FAILED
+        self._last_error = error
+        self._fail_requests(error)
+        self._emit(LoadFailed(self._spec.path, error))
+
+    def _fail_requests(self, error: ErrorInfo) -> None:
+        lost = [*self._in_flight, *self._waiting]
+        self._in_flight.clear()
+        self._waiting.clear()
+        for request_id in lost:
+            self._emit(RequestFailed(request_id, error))
+
+    def _end_worker(self) -> None:
+        worker, self._worker = self._worker, None
+        if worker is not None:
+            worker.kill()
+            worker.join()
+
+    def _tick(self) -> None:
+        if self._worker is None:
+            return
+        hang = self._pulse.tick(self._worker.is_stopped(), self._phase is _Phase.LOADING)
+        if hang is not None:
+            self._hang = hang
+            self._worker.kill()
+
+    def _emit(self, event: Event) -> None:
+        for sink in self._sinks:
+            try:
+                sink(event)
+            except Exception:
+                log.exception("a subscriber failed on %s", type(event).__name__)
+
+
+def _replaced() -> ErrorInfo:
+    return ErrorInfo.of(EngineStopped("The model was replaced by another one.", "Ask again to use the new one."))

@@ -1,0 +1,36 @@
+"""How a model is to be loaded."""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class EngineConfig(msgspec.Struct, frozen=True):
+    """Settings of one load. None means "choose by looking at the model and the machine"."""
+
+    n_ctx: int | None = None
+    n_batch: int = 2048
+    n_ubatch: int = 512
+    n_threads: int | None = None
+    n_gpu_layers: int | None = None
+
+    def problem(self) -> str | None:
+        """The first setting that is out of range, as a sentence, or None."""
+        ranges = (
+            ("n_ctx", self.n_ctx, 256, 4_194_304),
+            ("n_batch", self.n_batch, 32, 16_384),
+            ("n_ubatch", self.n_ubatch, 32, self.n_batch),
+            ("n_threads", self.n_threads, 1, 512),
+            ("n_gpu_layers", self.n_gpu_layers, 0, 10_000),
+        )
+        for name, value, low, high in ranges:
+            if value is not None and not low <= value <= high:
+                return f"{name} is {value}, but it must lie between {low} and {high}."
+        return None
+
+
+class LoadSpec(msgspec.Struct, frozen=True):
+    """A model file and how to load it."""
+
+    path: str
+    config: EngineConfig = EngineConfig()

@@ -1,0 +1,61 @@
+"""A request on its way, as a sequence of lengths."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from engine.errors import BugError
+from engine.types import GenerationRequest, RequestId, SeqId, TokenId
+
+
+@dataclass(slots=True)
+class ActiveRequest:
+    """Tokens of a request: the prompt, then the output. The first ``n_computed`` of them are in the KV cache.
+
+    ::
+
+        0            n_cached      n_computed   n_prompt      len(tokens)
+        |--reused-----|--computed---|--to prefill--|--output----|
+
+    A request waits while ``seq_id`` is None, prefills while ``n_computed < n_prompt`` and decodes after that, when
+    exactly its newest token is not computed yet.
+    """
+
+    request: GenerationRequest
+    tokens: list[TokenId]
+    submitted_s: float
+    n_prompt: int = field(init=False)
+    n_cached: int = 0
+    n_computed: int = 0
+    seq_id: SeqId | None = None
+    started_s: float | None = None
+    first_token_s: float | None = None
+
+    def __post_init__(self) -> None:
+        if not self.tokens:
+            raise BugError("a request needs at least one token")
+        self.n_prompt = len(self.tokens)
+
+    @property
+    def id(self) -> RequestId:
+        return self.request.id
+
+    @property
+    def n_output(self) -> int:
+        return len(self.tokens) - self.n_prompt
+
+    @property
+    def is_prefilling(self) -> bool:
+        return self.n_computed < self.n_prompt
+
+    def pending(self, n_most: int) -> Sequence[TokenId]:
+        """At most ``n_most`` tokens that are to be computed next."""
+        return self.tokens[self.n_computed : self.n_computed + n_most]
+
+    def check(self) -> None:
+        """Raises BugError where the lengths contradict each other."""
+        if not 0 <= self.n_cached <= self.n_computed <= len(self.tokens):
+            raise BugError(f"{self.id}: {self.n_cached=} {self.n_computed=} of {len(self.tokens)}")
+        if not self.is_prefilling and self.n_computed < len(self.tokens) - 1:
+            raise BugError(f"{self.id}: more than one token of the output waits to be computed")

@@ -1,0 +1,6 @@
+"""The worker's entry point."""
+
+from engine.worker.process import main
+
+if __name__ == "__main__":
+    main()

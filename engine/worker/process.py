@@ -1,0 +1,98 @@
+"""Sets the worker's process up: its pipes, its place in the system, its threads."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from queue import SimpleQueue
+from typing import BinaryIO
+
+from engine.commands import Cancel, Command, Load, Shutdown
+from engine.events import Event, Heartbeat
+from engine.wire import FrameReader, FrameWriter, WireError, command_reader
+from engine.worker.loop import WorkerLoop
+
+HEARTBEAT_S = 0.5
+
+
+def main() -> None:
+    commands, events = _take_pipes()
+    _settle()
+    writer = FrameWriter(events)
+    inbox: SimpleQueue[Command] = SimpleQueue()
+    loop = WorkerLoop(inbox.get, inbox.empty, _Emitter(writer))
+    threading.Thread(target=_read, args=(command_reader(commands), inbox, loop), name="pipe", daemon=True).start()
+    threading.Thread(target=_beat, args=(writer, loop), name="heartbeat", daemon=True).start()
+    loop.run()
+    _leave(0)
+
+
+class _Emitter:
+    """Sends events; where nobody listens any more, the worker has no reason to live."""
+
+    def __init__(self, writer: FrameWriter) -> None:
+        self._writer = writer
+
+    def __call__(self, event: Event) -> None:
+        try:
+            self._writer.write(event)
+        except OSError:
+            _leave(0)
+
+
+def _take_pipes() -> tuple[BinaryIO, BinaryIO]:
+    """Keep the pipes for frames alone: whatever a library prints to stdout goes to stderr from here on."""
+    commands = os.fdopen(os.dup(0), "rb")
+    events = os.fdopen(os.dup(1), "wb")
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.close(nothing)
+    os.dup2(2, 1)
+    return commands, events
+
+
+def _settle() -> None:
+    """No core files of gigabytes, and the first to go when the system runs out of memory."""
+    if sys.platform == "win32":
+        return
+    import resource
+
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    if sys.platform == "linux":
+        try:
+            with open("/proc/self/oom_score_adj", "w", encoding="ascii") as file:
+                file.write("500")
+        except OSError:
+            pass  # some containers forbid it; nothing depends on it
+
+
+def _read(reader: FrameReader[Command], inbox: SimpleQueue[Command], loop: WorkerLoop) -> None:
+    """Pass commands on; a cancel also interrupts the batch that is being computed."""
+    while True:
+        try:
+            command = reader.read()
+        except (WireError, OSError):
+            _leave(3)
+        if command is None or isinstance(command, Shutdown):
+            _leave(0)
+        inbox.put(command)
+        if isinstance(command, Cancel):
+            loop.interrupt(command.request_id)
+
+
+def _beat(writer: FrameWriter, loop: WorkerLoop) -> None:
+    pause = threading.Event()
+    while not pause.wait(HEARTBEAT_S):
+        try:
+            writer.write(Heartbeat(loop.n_steps, loop.is_busy))
+        except OSError:
+            _leave(0)
+
+
+def _leave(code: int) -> None:
+    """End at once, also in the middle of a batch: there is nothing here that could be lost."""
+    os._exit(code)
+
+
+__all__ = ["Load", "main"]
