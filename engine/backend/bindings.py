@@ -10,6 +10,7 @@ import ctypes
 import importlib
 import importlib.util
 import os
+import re
 import sys
 import types
 from collections import deque
@@ -66,6 +67,12 @@ class Diagnostics:
         if base is not None:
             base.ggml_set_abort_callback.restype = ctypes.c_void_p
             base.ggml_set_abort_callback(self._on_abort)
+
+    @property
+    def first_error(self) -> str:
+        """The first error since the list was cleared: the cause; what follows are its consequences. May be empty."""
+        line = self.errors[0] if self.errors else ""
+        return re.sub(r"^\w+: (error loading model: )?", "", line).rstrip(".")
 
     def _log(self, level: int, text: bytes, _user_data: object) -> None:
         if level != _LOG_LEVEL_CONTINUE:

@@ -18,7 +18,7 @@ from engine.backend.vocab import LlamaVocab
 from engine.config import LoadSpec
 from engine.errors import ModelFileError, OutOfMemory
 from engine.step import Chunk, Sample, StepPlan, StepResult, StepStatus, Trim
-from engine.types import ModelInfo, RequestId, SamplingParams, TokenId
+from engine.types import ModelInfo, RequestId, SamplingParams, SeqId, TokenId
 
 DEFAULT_N_CTX = 8192
 _DECODED, _NO_SLOT, _ABORTED = 0, 1, 2  # results of llama_decode, llama.h
@@ -32,7 +32,7 @@ def default_n_threads() -> int:
 
 
 class _Batch:
-    """A ``llama_batch`` over arrays of our own, filled by slices. Holds up to ``n_most`` tokens of one sequence each."""
+    """A ``llama_batch`` over arrays of our own, filled by slices: up to ``n_most`` tokens, each of one sequence."""
 
     def __init__(self, n_most: int) -> None:
         self.n_most = n_most
@@ -57,8 +57,8 @@ class _Batch:
             end = begin + len(chunk.tokens)
             if end > self.n_most:
                 raise ValueError(f"{end} tokens in a batch of {self.n_most}")  # would abort llama.cpp
-            self._tokens[begin:end] = chunk.tokens
-            self._positions[begin:end] = range(chunk.start, chunk.end)
+            self._tokens[begin:end] = list(chunk.tokens)
+            self._positions[begin:end] = list(range(chunk.start, chunk.end))
             self._seq_ids[begin:end] = [chunk.seq_id] * len(chunk.tokens)
             self._wants_logits[begin:end] = [0] * len(chunk.tokens)
             if chunk.sample:
@@ -107,13 +107,14 @@ class LlamaBackend:
         if not self._trim(plan.trims):
             return StepResult(StepStatus.KV_REFUSED, time.monotonic())
         outputs = self._batch.fill(plan.chunks)
+        self._diagnostics.errors.clear()
         code: int = lib.llama_decode(self._context, self._batch.struct)
         self._interrupt_flag[0] = 0
         if code == _DECODED:
             samples = tuple(self._sample(request_id, row) for request_id, row in outputs.items())
             return StepResult(StepStatus.DONE, time.monotonic(), samples)
         status = {_NO_SLOT: StepStatus.NO_SPACE, _ABORTED: StepStatus.INTERRUPTED}.get(code, StepStatus.FAILED)
-        return StepResult(status, time.monotonic(), detail=f"llama_decode: {code}. {self._last_error()}")
+        return StepResult(status, time.monotonic(), detail=f"llama_decode: {code}. {self._diagnostics.first_error}")
 
     def interrupt(self) -> None:
         self._interrupt_flag[0] = 1
@@ -157,7 +158,7 @@ class LlamaBackend:
         if any(words in log for words in _MEMORY_HINTS):
             hint = "Close other programs, or pick a smaller model."
             raise OutOfMemory(f"There is not enough free memory to load {name}.", hint)
-        reason = self._last_error() or "no reason was given"
+        reason = self._diagnostics.first_error or "no reason was given"
         raise ModelFileError(
             f"The engine cannot load {name} ({reason}).", "Get the file again, or pick another model."
         )
@@ -189,10 +190,8 @@ class LlamaBackend:
 
     def _warm_up(self) -> None:
         """Read every weight once, so that the first question does not pay for the disk."""
-        token = lib.llama_vocab_bos(lib.llama_model_get_vocab(self._model))
         lib.llama_set_warmup(self._context, True)
-        chunk = Chunk(RequestId("warm-up"), seq_id=0, start=0, tokens=(TokenId(max(token, 0)),), sample=False)  # type: ignore[arg-type]
-        self._batch.fill([chunk])
+        self._batch.fill([Chunk(RequestId("warm-up"), SeqId(0), start=0, tokens=(TokenId(0),), sample=False)])
         lib.llama_decode(self._context, self._batch.struct)
         lib.llama_memory_clear(self._memory, True)
         lib.llama_synchronize(self._context)
@@ -217,9 +216,6 @@ class LlamaBackend:
     def _metadata(self, key: str) -> str:
         raw = key.encode()
         return _read_string(lambda buffer, size: lib.llama_model_meta_val_str(self._model, raw, buffer, size))
-
-    def _last_error(self) -> str:
-        return self._diagnostics.errors[-1].rstrip(".") if self._diagnostics.errors else ""
 
 
 def _read_string(read: Callable[[Any, int], int]) -> str:

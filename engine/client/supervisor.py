@@ -173,8 +173,13 @@ class WorkerClient:
             self._in_flight.add(request.id)
             self._worker.send(Submit(request))
         else:
-            error = self._last_error if self._phase is _Phase.FAILED else None
-            self._emit(RequestFailed(request.id, error or ErrorInfo.of(NoModel())))
+            self._emit(RequestFailed(request.id, self._why_not_ready()))
+
+    def _why_not_ready(self) -> ErrorInfo:
+        if self._phase is not _Phase.FAILED or self._last_error is None:
+            return ErrorInfo.of(NoModel())
+        error = self._last_error
+        return ErrorInfo(error.kind, error.text, "Load the model again, or pick another one.", error.detail)
 
     def _cancel(self, request_id: RequestId) -> None:
         if self._waiting.pop(request_id, None) is not None:

@@ -13,9 +13,9 @@ from engine.commands import Cancel, Command, Load, Submit
 from engine.config import LoadSpec
 from engine.core import EngineCore
 from engine.errors import BugError, ErrorInfo, InvalidRequest, KnownError
-from engine.events import Event, LoadFailed, ModelLoaded, ModelLoading
+from engine.events import Event, LoadFailed, ModelLoaded, ModelLoading, RequestFailed
 from engine.gguf import check_loadable, read_header
-from engine.types import RequestId
+from engine.types import GenerationRequest, RequestId
 
 log = logging.getLogger(__name__)
 
@@ -58,9 +58,10 @@ class WorkerLoop:
             raise BugError(f"the first command must be Load, not {type(command).__name__}")
         if not self._load(command.spec):
             return
+        assert self._core is not None
         while True:
             self._take_commands()
-            self._step()
+            self._step(self._core)
 
     def _load(self, spec: LoadSpec) -> bool:
         self._is_loading = True
@@ -71,6 +72,7 @@ class WorkerLoop:
             self._emit(LoadFailed(spec.path, ErrorInfo.of(error)))
             return False
         except Exception as error:
+            log.exception("the load failed")
             self._emit(LoadFailed(spec.path, ErrorInfo.of(error, traceback.format_exc())))
             return False
         finally:
@@ -91,19 +93,25 @@ class WorkerLoop:
         while not self._core.has_work or not self._is_idle():
             match self._next_command():
                 case Submit(request):
-                    self._send(self._core.submit(request, time.monotonic()))
+                    self._submit(self._core, request)
                 case Cancel(request_id):
                     self._send(self._core.cancel(request_id, time.monotonic()))
                 case other:
                     log.warning("a command out of place: %s", type(other).__name__)
 
-    def _step(self) -> None:
-        assert self._core is not None
+    def _submit(self, core: EngineCore, request: GenerationRequest) -> None:
         try:
-            self._send(self._core.step(time.monotonic()))
+            self._send(core.submit(request, time.monotonic()))
+        except Exception as error:
+            log.exception("a request could not be taken")
+            self._emit(RequestFailed(request.id, ErrorInfo.of(error, traceback.format_exc())))
+
+    def _step(self, core: EngineCore) -> None:
+        try:
+            self._send(core.step(time.monotonic()))
         except Exception as error:
             log.exception("a step failed")
-            self._send(self._core.fail_all(ErrorInfo.of(error, traceback.format_exc())))
+            self._send(core.fail_all(ErrorInfo.of(error, traceback.format_exc())))
         self.n_steps += 1
 
     def _send(self, events: list[Event]) -> None:

@@ -6,9 +6,9 @@ import os
 import sys
 import threading
 from queue import SimpleQueue
-from typing import BinaryIO
+from typing import BinaryIO, NoReturn
 
-from engine.commands import Cancel, Command, Load, Shutdown
+from engine.commands import Cancel, Command, Shutdown
 from engine.events import Event, Heartbeat
 from engine.wire import FrameReader, FrameWriter, WireError, command_reader
 from engine.worker.loop import WorkerLoop
@@ -90,9 +90,6 @@ def _beat(writer: FrameWriter, loop: WorkerLoop) -> None:
             _leave(0)
 
 
-def _leave(code: int) -> None:
+def _leave(code: int) -> NoReturn:
     """End at once, also in the middle of a batch: there is nothing here that could be lost."""
     os._exit(code)
-
-
-__all__ = ["Load", "main"]

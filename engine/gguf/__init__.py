@@ -1,0 +1,28 @@
+"""What a GGUF file says about the model in it, read without trusting the file.
+
+``read_header`` is the only code of ours that parses a model file, and it never touches the weights. It is bounded in
+time and memory whatever the file holds. ``check_loadable`` refuses the headers with which llama.cpp would abort the
+process. Both raise :class:`engine.errors.ModelFileError` and nothing else, with a sentence that names the file.
+
+Format: the GGUF specification in the ggml repository (docs/gguf.md), versions 2 and 3, little endian.
+"""
+
+from __future__ import annotations
+
+from engine.gguf.check import check_loadable
+from engine.gguf.facts import GGML_TYPES, KNOWN_ARCHITECTURES, GgmlType
+from engine.gguf.header import GgufArray, GgufHeader, GgufTensor, GgufValue, ValueKind
+from engine.gguf.reader import read_header
+
+__all__ = [
+    "GGML_TYPES",
+    "KNOWN_ARCHITECTURES",
+    "GgmlType",
+    "GgufArray",
+    "GgufHeader",
+    "GgufTensor",
+    "GgufValue",
+    "ValueKind",
+    "check_loadable",
+    "read_header",
+]
