@@ -141,9 +141,9 @@ def _check_numbers(header: GgufHeader) -> None:
         if not isinstance(value, float):
             continue
         if _NOT_NEGATIVE.search(key) and not (math.isfinite(value) and (value == 0 or value >= _SMALLEST)):
-            raise _damaged(header, f"{quote(key)} is {value:g}, but must not be negative")
+            raise _damaged(header, f"{quote(key)} is {value:g}, which is no possible value")
         if _POSITIVE.search(key) and not (math.isfinite(value) and value >= _SMALLEST):
-            raise _damaged(header, f"{quote(key)} is {value:g}, but must be positive")
+            raise _damaged(header, f"{quote(key)} is {value:g}, which is no possible value")
     scaling = header.metadata.get(f"{header.architecture}.rope.scaling.type", "none")
     if isinstance(scaling, str) and scaling not in ROPE_SCALING_TYPES:
         raise ModelFileError(

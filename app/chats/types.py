@@ -1,0 +1,93 @@
+"""Conversations and messages as values. Times are seconds since 1970; order never depends on them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from engine.errors import ErrorInfo
+from engine.types import FinishReason, RequestId, Role
+
+_REQUEST_PREFIX = "message-"
+
+
+@dataclass(frozen=True, slots=True)
+class ConversationSummary:
+    """``snippet`` is the place in a message that a search found; None where only the title matched."""
+
+    id: int
+    title: str
+    updated_at_s: float
+    snippet: str | None = None
+
+
+class MessageState(StrEnum):
+    """STOPPED by the user; INTERRUPTED because Hearth or the engine ended; FAILED for a reason in ``Message.error``."""
+
+    COMPLETE = "complete"
+    STREAMING = "streaming"
+    STOPPED = "stopped"
+    INTERRUPTED = "interrupted"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerStats:
+    """What an answer cost. ``model_name`` is None where the sender did not say."""
+
+    model_name: str | None
+    n_prompt: int
+    n_cached: int
+    n_output: int
+    n_ctx: int
+    first_token_s: float | None
+    tokens_per_s: float | None
+    finish_reason: FinishReason
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """``sibling_number`` counts from 1 among the ``n_siblings`` messages with the same parent, oldest first."""
+
+    id: int
+    conversation_id: int
+    parent_id: int | None
+    role: Role
+    content: str
+    state: MessageState
+    created_at_s: float
+    sibling_number: int
+    n_siblings: int
+    stats: AnswerStats | None = None
+    error: ErrorInfo | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Thread:
+    """A conversation and the messages on its active path, root to leaf."""
+
+    conversation: ConversationSummary
+    messages: tuple[Message, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerUpdate:
+    """What is known of an answer now: all its text so far, and how it stands."""
+
+    message_id: int
+    content: str
+    state: MessageState
+    stats: AnswerStats | None = None
+    error: ErrorInfo | None = None
+
+
+def request_id_of(message_id: int) -> RequestId:
+    return RequestId(f"{_REQUEST_PREFIX}{message_id}")
+
+
+def message_id_of(request_id: RequestId) -> int | None:
+    """None for a request that is not an answer in a conversation."""
+    number = request_id.removeprefix(_REQUEST_PREFIX)
+    if number == request_id or not (number.isascii() and number.isdigit()):
+        return None
+    return int(number)

@@ -1,0 +1,95 @@
+"""Which model is loaded, and what of that is remembered from one start to the next."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+from app.library import Library, ModelEntry
+from app.settings import SettingsStore
+from engine.client import EngineClient
+from engine.config import EngineConfig, LoadSpec
+from engine.errors import KnownError, ModelFileError
+from engine.events import EngineFailed, Event, LoadFailed, ModelLoaded, ModelUnloaded
+
+
+class EngineSession:
+    """Loads models of the library into the engine with the user's settings.
+
+    While a model loads, its name stands in the settings as ``loading_model``. A start that finds it there knows that
+    the last run died over it, and leaves that model alone. Thread: any; methods that read the library block.
+    """
+
+    def __init__(self, engine: EngineClient, library: Library, settings: SettingsStore) -> None:
+        self._engine = engine
+        self._library = library
+        self._settings = settings
+        self._lock = threading.Lock()
+        self._model: ModelEntry | None = None
+        self._unsubscribe: Callable[[], None] = engine.subscribe(self._on_event)
+
+    @property
+    def model(self) -> ModelEntry | None:
+        """The model that is loaded, is loading or failed to; None when there is none."""
+        with self._lock:
+            return self._model
+
+    def load(self, model_id: str) -> ModelEntry:
+        """Load a model by its id or path. Raises ModelFileError where it is not there or not usable."""
+        entry = self._library.find(model_id)
+        if entry.problem is not None:
+            raise ModelFileError(entry.problem.text, entry.problem.hint)
+        with self._lock:
+            self._model = entry
+        self._settings.update(last_model=entry.id, loading_model=entry.id)
+        self._engine.load(LoadSpec(str(entry.path), EngineConfig(n_ctx=self._settings.current.n_ctx)))
+        return entry
+
+    def reload(self) -> None:
+        """Load the same model again, after a failure or with changed settings."""
+        model = self.model
+        if model is not None:
+            self.load(model.id)
+
+    def autoload(self) -> ModelEntry | None:
+        """At the start: load the last model, or the first usable one. None where nothing can be loaded.
+
+        Raises ModelFileError where the last run died while loading this model: loading it again is the user's call.
+        """
+        settings = self._settings.current
+        if settings.loading_model is not None:
+            self._settings.update(loading_model=None)
+            raise ModelFileError(
+                f"Hearth stopped while it loaded {settings.loading_model} the last time.",
+                "It was not loaded again by itself. Pick it, or another model, to go on.",
+            )
+        usable = [entry for entry in self._library.entries() if entry.problem is None]
+        chosen = next((entry for entry in usable if entry.id == settings.last_model), None)
+        chosen = chosen or next(iter(usable), None)
+        return self.load(chosen.id) if chosen is not None else None
+
+    def unload(self) -> None:
+        self._engine.unload()
+
+    def close(self) -> None:
+        """An orderly end in the middle of a load is nobody's death."""
+        self._unsubscribe()
+        self._settings.update(loading_model=None)
+
+    def _on_event(self, event: Event) -> None:
+        match event:
+            case ModelLoaded() | LoadFailed() | EngineFailed(restarting=False):
+                self._settings.update(loading_model=None)
+            case ModelUnloaded():
+                with self._lock:
+                    self._model = None
+
+
+def first_usable(library: Library, wished: str | None) -> ModelEntry:
+    """The wished model, or else the first that can be loaded. Raises KnownError where there is none."""
+    if wished is not None:
+        return library.find(wished)
+    for entry in library.entries():
+        if entry.problem is None:
+            return entry
+    raise KnownError("There is no model yet.", "Run ./run once with a connection, or name a GGUF file.")

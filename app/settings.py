@@ -1,0 +1,187 @@
+"""What a person chose, in one small JSON file."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from concurrent.futures import Executor
+from dataclasses import dataclass, fields, replace
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, Protocol, get_type_hints
+
+import msgspec
+
+from app.files import set_aside, storage_error, write_atomically
+from engine.config import EngineConfig
+from engine.errors import ErrorInfo, InvalidRequest
+from engine.types import SamplingParams
+
+_logger = logging.getLogger(__name__)
+
+
+class Theme(StrEnum):
+    SYSTEM = "system"
+    LIGHT = "light"
+    DARK = "dark"
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """``window_geometry`` is base64; ``loading_model`` is set while a model loads, so that a crash can be blamed on it.
+
+    ``n_ctx`` is None for "as much as the model was trained for and the memory allows".
+    """
+
+    theme: Theme = Theme.SYSTEM
+    last_model: str | None = None
+    selected_conversation: int | None = None
+    window_geometry: str | None = None
+    sidebar_width: int | None = None
+    n_ctx: int | None = None
+    temperature: float = 0.7
+    system_prompt: str = ""
+    loading_model: str | None = None
+
+    def problem(self) -> str | None:
+        """The first value that is out of range, as a sentence, or None."""
+        return EngineConfig(n_ctx=self.n_ctx).problem() or SamplingParams(temperature=self.temperature).problem()
+
+
+class Queues(Protocol):
+    """What is needed of ``app.jobs.IoPool``."""
+
+    def serial(self, name: str) -> Executor: ...
+
+
+class SettingsStore:
+    """The settings and their file. Thread: any.
+
+    Changes count at once. They are written on a queue of ``io``, many at a time as one; without ``io`` the caller
+    writes. What cannot be written stays in memory, is told by :attr:`problem`, and is tried again with the next
+    change and by :meth:`flush`, which whoever owns the store calls at the end.
+    """
+
+    def __init__(self, path: Path, io: Queues | None = None) -> None:
+        self._path = path
+        self._executor = io.serial("settings") if io is not None else None
+        self._lock = threading.Lock()
+        self._write_lock = threading.Lock()
+        self._callbacks: list[Callable[[Settings], None]] = []
+        self._current, self._read_problem = _read(path)
+        self._write_problem: ErrorInfo | None = None
+        self._version = self._written_version = 0
+        self._write_queued = False
+
+    @property
+    def current(self) -> Settings:
+        return self._current
+
+    @property
+    def problem(self) -> ErrorInfo | None:
+        """Why the last write failed; else why the file could not be read at the start."""
+        return self._write_problem or self._read_problem
+
+    def update(self, **changes: Any) -> Settings:
+        """Change settings by name and tell the subscribers, on this thread. Raises InvalidRequest for bad values."""
+        with self._lock:
+            settings = _checked(replace(self._current, **changes))
+            if settings == self._current:
+                return settings
+            self._current = settings
+            self._version += 1
+            callbacks = list(self._callbacks)
+        for callback in callbacks:
+            callback(settings)
+        self._queue_write()
+        return settings
+
+    def subscribe(self, callback: Callable[[Settings], None]) -> Callable[[], None]:
+        """Call ``callback`` after each change, on the thread that made it. Returns what ends that."""
+        with self._lock:
+            self._callbacks.append(callback)
+
+        def unsubscribe() -> None:
+            with self._lock:
+                self._callbacks.remove(callback)
+
+        return unsubscribe
+
+    def flush(self) -> None:
+        """Write now, on this thread, what is not written yet. A failure is told by :attr:`problem`."""
+        with self._write_lock:
+            with self._lock:
+                settings, version = self._current, self._version
+                self._write_queued = False
+            if version == self._written_version:
+                return
+            self._write_problem = self._write(settings)
+            if self._write_problem is None:
+                self._written_version = version
+
+    def _queue_write(self) -> None:
+        if self._executor is None:
+            self.flush()
+            return
+        with self._lock:
+            if self._write_queued:
+                return
+            self._write_queued = True
+        try:
+            self._executor.submit(self.flush)
+        except RuntimeError:  # the pool is closed already: the program is ending
+            self.flush()
+
+    def _write(self, settings: Settings) -> ErrorInfo | None:
+        try:
+            write_atomically(self._path, msgspec.json.format(msgspec.json.encode(settings)))
+        except OSError as error:
+            _logger.warning("settings are not written: %s", error)
+            return ErrorInfo.of(storage_error(error, self._path))
+        return None
+
+
+def _checked(settings: Settings) -> Settings:
+    """The same settings as they will be read back (1 becomes 1.0), or InvalidRequest."""
+    try:
+        settings = msgspec.json.decode(msgspec.json.encode(settings), type=Settings)
+    except (TypeError, ValueError) as error:  # msgspec's errors are ValueErrors, and so is text that is not Unicode
+        raise InvalidRequest(f"This setting cannot be used: {error}.") from error
+    if problem := settings.problem():
+        raise InvalidRequest(problem)
+    return settings
+
+
+def _read(path: Path) -> tuple[Settings, ErrorInfo | None]:
+    try:
+        return _decode(path.read_bytes()), None
+    except FileNotFoundError:
+        return Settings(), None
+    except OSError as error:
+        return Settings(), ErrorInfo.of(storage_error(error, path))
+    except (ValueError, RecursionError) as error:  # msgspec's errors are ValueErrors
+        return Settings(), _keep_aside(path, str(error))
+
+
+def _keep_aside(path: Path, detail: str) -> ErrorInfo:
+    text = f"The settings in {path} cannot be read, so Hearth starts with its defaults."
+    try:
+        kept = set_aside(path)
+    except OSError as error:
+        _logger.warning("a damaged settings file stays in place: %s", error)
+        return ErrorInfo("StorageError", text, "", detail)
+    return ErrorInfo("StorageError", text, f"The old file is kept as {kept.name}.", detail)
+
+
+def _decode(data: bytes) -> Settings:
+    """Take every value that can be used; one that cannot costs itself and not the others. Raises ValueError."""
+    raw = msgspec.json.decode(data, type=dict[str, msgspec.Raw])
+    hints = get_type_hints(Settings)
+    settings = Settings()
+    for name in (field.name for field in fields(Settings) if field.name in raw):
+        try:
+            settings = _checked(replace(settings, **{name: msgspec.json.decode(raw[name], type=hints[name])}))
+        except (ValueError, RecursionError, InvalidRequest) as error:
+            _logger.warning("the setting %s cannot be used: %s", name, error)
+    return settings

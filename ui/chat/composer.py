@@ -1,0 +1,203 @@
+"""Where the user writes: a card that grows with its text, with the context gauge and Send or Stop."""
+
+from __future__ import annotations
+
+from PySide6.QtCore import QRectF, QSize, Qt, Signal
+from PySide6.QtGui import QKeyEvent, QPainter, QPaintEvent, QPen, QTextBlockFormat, QTextCursor
+from PySide6.QtWidgets import QHBoxLayout, QSizePolicy, QTextEdit, QVBoxLayout, QWidget
+
+from ui.theme import theme
+from ui.widgets.buttons import IconButton, TextButton
+from ui.widgets.gauge import ContextGauge
+from ui.widgets.labels import ElidedLabel, label
+from ui.widgets.shadow import paint_shadow
+
+_PLACEHOLDER = "Write a message"
+
+
+class ComposerText(QTextEdit):
+    """Plain text. Enter asks to send, Shift+Enter breaks the line; it grows up to some lines and scrolls then."""
+
+    send_requested = Signal()
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setProperty("role", "composer")
+        self.setAcceptRichText(False)
+        self.setTabChangesFocus(True)
+        self.setFont(theme.font("reading"))
+        self.setPlaceholderText(_PLACEHOLDER)
+        self.setAccessibleName("Message")
+        self.document().setDocumentMargin(0)
+        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+        self.document().documentLayout().documentSizeChanged.connect(self._fit)
+        self.set_text("")
+
+    def set_text(self, text: str) -> None:
+        self.setPlainText(text)
+        cursor = self.textCursor()
+        cursor.select(QTextCursor.SelectionType.Document)
+        spacing = QTextBlockFormat()
+        spacing.setLineHeight(theme.line_height("reading"), QTextBlockFormat.LineHeightTypes.FixedHeight.value)
+        cursor.mergeBlockFormat(spacing)
+        cursor.movePosition(QTextCursor.MoveOperation.End)
+        self.setTextCursor(cursor)
+
+    def sizeHint(self) -> QSize:
+        return QSize(super().sizeHint().width(), self._wanted_height())
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        is_enter = event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter)
+        if is_enter and not event.modifiers() & Qt.KeyboardModifier.ShiftModifier:
+            self.send_requested.emit()
+        elif event.key() == Qt.Key.Key_Escape:
+            event.ignore()
+        else:
+            super().keyPressEvent(event)
+
+    def _fit(self) -> None:
+        self.setFixedHeight(self._wanted_height())
+
+    def _wanted_height(self) -> int:
+        line = theme.line_height("reading")
+        content = round(self.document().size().height())
+        return max(line, min(content, theme.size("composer-lines") * line))
+
+
+class Composer(QWidget):
+    """``submitted`` carries the text as it stands; it stays until :meth:`clear`, so a failure loses nothing."""
+
+    submitted = Signal(str)
+    stop_requested = Signal()
+    edit_cancelled = Signal()
+    model_wanted = Signal()
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setMaximumWidth(theme.size("page-width"))
+        self._streaming = False
+        self._busy = False
+        self._blocked_by = ""
+        self._edit = ComposerText()
+        self._editing = self._make_editing_row()
+        self._reason = ElidedLabel("", "small", "dim")
+        self._choose = TextButton("Choose a model")
+        self.gauge = ContextGauge()
+        self.button = IconButton("arrow-up", "Send", keys="Enter", kind="send")
+        self.button.setFixedSize(theme.size("send-button"), theme.size("send-button"))
+        self._lay_out()
+        self._edit.send_requested.connect(self._submit)
+        self._edit.textChanged.connect(self._refresh)
+        self._choose.clicked.connect(self.model_wanted)
+        self.button.clicked.connect(self._on_button)
+        self._refresh()
+
+    @property
+    def text(self) -> str:
+        return self._edit.toPlainText()
+
+    @property
+    def is_editing(self) -> bool:
+        return not self._editing.isHidden()
+
+    def set_text(self, text: str) -> None:
+        self._edit.set_text(text)
+
+    def clear(self) -> None:
+        self._edit.set_text("")
+
+    def focus(self) -> None:
+        self._edit.setFocus(Qt.FocusReason.OtherFocusReason)
+
+    def set_streaming(self, streaming: bool) -> None:
+        """While an answer streams, Stop stands where Send was."""
+        self._streaming = streaming
+        self._refresh()
+
+    def set_busy(self, busy: bool) -> None:
+        """While a message is being saved, it can be read but not changed or sent twice."""
+        self._busy = busy
+        self._edit.setReadOnly(busy)
+        self._refresh()
+
+    def block(self, reason: str) -> None:
+        """Say in place why nothing can be sent; an empty reason allows it again. Writing is always possible."""
+        self._blocked_by = reason
+        self._refresh()
+
+    def set_editing(self, editing: bool) -> None:
+        self._editing.setVisible(editing)
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        painter = QPainter(self)
+        half = theme.size("line-width") / 2
+        card = QRectF(self.rect()).adjusted(half, half, -half, -half)
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        painter.setPen(QPen(theme.color("line"), theme.size("line-width")))
+        painter.setBrush(theme.color("surface"))
+        painter.drawRoundedRect(card, theme.size("radius-composer"), theme.size("radius-composer"))
+
+    def _submit(self) -> None:
+        if self._can_send():
+            self.submitted.emit(self.text)
+
+    def _on_button(self) -> None:
+        if self._streaming:
+            self.stop_requested.emit()
+        else:
+            self._submit()
+
+    def _can_send(self) -> bool:
+        return bool(self.text.strip()) and not (self._busy or self._streaming or self._blocked_by)
+
+    def _refresh(self) -> None:
+        if self._streaming:
+            self.button.describe("square", "Stop", "Esc", "accent-ink")
+        else:
+            self.button.describe("arrow-up", "Send", "Enter", "accent-ink")
+        self.button.setEnabled(self._streaming or self._can_send())
+        self._reason.setText(self._blocked_by)
+        self._choose.setVisible(bool(self._blocked_by))
+
+    def _make_editing_row(self) -> QWidget:
+        row = QWidget()
+        cancel = TextButton("Cancel", "ghost")
+        cancel.setToolTip("Keep the message as it was (Esc)")
+        cancel.clicked.connect(self.edit_cancelled)
+        layout = QHBoxLayout(row)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(label("Editing a message. Sending starts a new branch from here.", "small", "dim"), stretch=1)
+        layout.addWidget(cancel)
+        row.hide()
+        return row
+
+    def _lay_out(self) -> None:
+        foot = QHBoxLayout()
+        foot.setSpacing(theme.space(2))
+        foot.addWidget(self._reason, stretch=1)
+        foot.addWidget(self._choose)
+        foot.addWidget(self.gauge)
+        foot.addWidget(self.button)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(theme.space(4), theme.space(3), theme.space(4), theme.space(2) + theme.space(1) // 2)
+        layout.setSpacing(theme.space(2))
+        layout.addWidget(self._editing)
+        layout.addWidget(self._edit)
+        layout.addLayout(foot)
+
+
+class ComposerArea(QWidget):
+    """The foot of the page: the composer in the column of the transcript, with its shadow around it."""
+
+    def __init__(self, composer: Composer) -> None:
+        super().__init__()
+        self._composer = composer
+        layout = QHBoxLayout(self)
+        layout.setContentsMargins(theme.space(6), theme.space(2), theme.space(6), theme.space(5))
+        layout.addStretch(1)
+        layout.addWidget(composer, stretch=theme.size("page-width"))
+        layout.addStretch(1)
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        paint_shadow(QPainter(self), QRectF(self._composer.geometry()), theme.size("radius-composer"))

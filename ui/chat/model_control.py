@@ -1,0 +1,222 @@
+"""Decides about the model: what the chip and the banner say of it, and what the picker does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import Executor
+from enum import StrEnum
+from pathlib import Path
+
+from PySide6.QtCore import QObject, Signal
+from PySide6.QtWidgets import QFileDialog
+
+from app.library import Library, ModelEntry
+from app.session import EngineSession
+from engine.errors import ErrorInfo
+from engine.types import ModelInfo
+from ui.bridge import EngineBridge
+from ui.chat.model_picker import ModelPicker
+from ui.chat.view import ChatView
+from ui.errors import describe
+from ui.tasks import Operation
+from ui.widgets.banner import BannerAction, BannerText, Tone, details_action
+from ui.widgets.chip import ChipState, ChipText
+from ui.widgets.overlay import Popup
+
+_TOPIC = "model"
+
+
+class ModelState(StrEnum):
+    UNKNOWN = "unknown"  # until the library was read for the first time
+    NONE = "none"
+    LOADING = "loading"
+    READY = "ready"
+    FAILED = "failed"
+
+
+_REASONS = {
+    ModelState.UNKNOWN: "",
+    ModelState.NONE: "No model is loaded. You can write already; sending needs a model.",
+    ModelState.LOADING: "",
+    ModelState.READY: "",
+    ModelState.FAILED: "The model is not loaded. Load it again, or choose another one.",
+}
+
+
+class ModelControl(QObject):
+    """``changed`` comes with every new state. Work on the library runs in order on ``queue``."""
+
+    changed = Signal()
+
+    def __init__(
+        self, view: ChatView, session: EngineSession, library: Library, bridge: EngineBridge, queue: Executor
+    ) -> None:
+        super().__init__(view)
+        self._view = view
+        self._session = session
+        self._library = library
+        self._queue = queue
+        self._state = ModelState.UNKNOWN
+        self._entry: ModelEntry | None = None
+        self._has_models = True
+        self._death: ErrorInfo | None = None
+        self._picker = ModelPicker()
+        self._popup = Popup(view.window(), view.chip, self._picker)
+        self._connect_view()
+        self._connect_engine(bridge)
+
+    @property
+    def state(self) -> ModelState:
+        return self._state
+
+    @property
+    def name(self) -> str | None:
+        """What answers will be signed with."""
+        return self._entry.name if self._entry is not None else None
+
+    @property
+    def is_bare(self) -> bool:
+        """Whether there is no model on this machine that could be loaded."""
+        return self._state is ModelState.NONE and not self._has_models
+
+    @property
+    def blocks_sending(self) -> str:
+        """Why nothing can be sent now, or nothing. A model that loads takes messages already."""
+        return _REASONS[self._state]
+
+    def start(self) -> None:
+        """Load the model of the last time, or the first there is."""
+        self._list_models()
+        self._run(self._session.autoload, self._on_autoloaded)
+
+    def open_picker(self) -> None:
+        self._list_models()
+        self._picker.set_can_unload(self._state is ModelState.READY)
+        self._popup.open()
+
+    def open_file(self) -> None:
+        """Ask for a model file, and load it where it lies."""
+        self._popup.dismiss()
+        dialog = QFileDialog(self._view.window(), "Open a model file", "", "Models (*.gguf)")
+        dialog.setFileMode(QFileDialog.FileMode.ExistingFile)
+        dialog.fileSelected.connect(lambda name: self.add_file(Path(name)))
+        dialog.finished.connect(dialog.deleteLater)
+        dialog.open()
+
+    def add_file(self, path: Path) -> None:
+        self._run(lambda: self._session.load(self._library.add(path).id), self._on_load_asked)
+
+    def load(self, model_id: str) -> None:
+        self._popup.dismiss()
+        self._run(lambda: self._session.load(model_id), self._on_load_asked)
+
+    def load_again(self) -> None:
+        self._run(self._session.reload, lambda _nothing: None)
+
+    def _connect_view(self) -> None:
+        self._view.chip.clicked.connect(self.open_picker)
+        self._view.welcome.file_wanted.connect(self.open_file)
+        self._view.composer.model_wanted.connect(self.open_picker)
+        self._picker.picked.connect(self.load)
+        self._picker.removed.connect(self._remove)
+        self._picker.file_wanted.connect(self.open_file)
+        self._picker.unload_wanted.connect(self._unload)
+
+    def _connect_engine(self, bridge: EngineBridge) -> None:
+        bridge.model_loading.connect(self._on_loading)
+        bridge.model_loaded.connect(self._on_loaded)
+        bridge.load_failed.connect(self._on_load_failed)
+        bridge.model_unloaded.connect(self._on_unloaded)
+        bridge.engine_failed.connect(self._on_engine_failed)
+
+    def _on_autoloaded(self, entry: ModelEntry | None) -> None:
+        if entry is None:
+            self._set_state(ModelState.NONE, ChipText(ChipState.EMPTY, "No model"))
+        else:
+            self._on_load_asked(entry)
+
+    def _on_load_asked(self, entry: ModelEntry) -> None:
+        """The engine's first word comes later; the chip answers the click at once."""
+        self._entry = entry
+        if self._state not in (ModelState.READY, ModelState.LOADING):
+            self._on_loading(str(entry.path), 0.0)
+
+    def _on_loading(self, path: str, progress: float) -> None:
+        if self._death is None:
+            self._view.banners.clear(_TOPIC)
+        chip = ChipText(ChipState.LOADING, self._name_of(path), f"loading {progress:.0%}", progress)
+        self._set_state(ModelState.LOADING, chip)
+
+    def _on_loaded(self, info: ModelInfo) -> None:
+        entry = self._entry_of(info.path)
+        chip = ChipText(ChipState.READY, self._name_of(info.path), entry.quantization if entry else "")
+        self._set_state(ModelState.READY, chip)
+        if self._death is not None:
+            self._tell_of_death(self._death, "The model is loaded again, and what was written is kept.")
+            self._death = None
+
+    def _on_load_failed(self, path: str, error: ErrorInfo) -> None:
+        self._death = None
+        self._set_state(ModelState.FAILED, ChipText(ChipState.FAILED, self._name_of(path), "not loaded"))
+        self._show_problem(error, BannerAction("Try again", self.load_again))
+
+    def _on_unloaded(self, path: str) -> None:
+        self._entry = None
+        self._set_state(ModelState.NONE, ChipText(ChipState.EMPTY, "No model"))
+
+    def _on_engine_failed(self, path: str, error: ErrorInfo, restarting: bool) -> None:
+        self._death = error if restarting else None
+        if restarting:
+            self._tell_of_death(error, "Hearth loads the model again.")
+        else:
+            self._set_state(ModelState.FAILED, ChipText(ChipState.FAILED, self._name_of(path), "stopped"))
+            self._show_problem(error, BannerAction("Load again", self.load_again))
+
+    def _on_action_failed(self, error: BaseException) -> None:
+        """The library or the session said no; the engine has not heard of it."""
+        if self._state is ModelState.UNKNOWN:
+            self._set_state(ModelState.NONE, ChipText(ChipState.EMPTY, "No model"))
+        self._show_problem(describe(error), BannerAction("Choose a model", self.open_picker))
+
+    def _show_problem(self, error: ErrorInfo, action: BannerAction) -> None:
+        self._view.banners.show_banner(_TOPIC, BannerText(error.text, error.hint), action, *self._details(error))
+
+    def _tell_of_death(self, error: ErrorInfo, hint: str) -> None:
+        """The engine died and comes back by itself: the same banner says how far that is."""
+        content = BannerText(error.text, hint, Tone.WARN)
+        self._view.banners.show_banner(_TOPIC, content, *self._details(error))
+
+    def _details(self, error: ErrorInfo) -> tuple[BannerAction, ...]:
+        return details_action(self._view.window(), error)
+
+    def _list_models(self) -> None:
+        self._run(self._library.entries, self._on_listed)
+
+    def _on_listed(self, entries: list[ModelEntry]) -> None:
+        self._has_models = any(entry.problem is None for entry in entries)
+        shown = self._state in (ModelState.READY, ModelState.LOADING)
+        self._picker.models.show_entries(entries, self._entry.id if shown and self._entry else None)
+        self.changed.emit()
+
+    def _remove(self, model_id: str) -> None:
+        self._run(lambda: self._library.remove(model_id), lambda _nothing: self._list_models())
+
+    def _unload(self) -> None:
+        self._popup.dismiss()
+        self._session.unload()
+
+    def _set_state(self, state: ModelState, chip: ChipText) -> None:
+        self._state = state
+        self._view.chip.show_content(chip)
+        self.changed.emit()
+
+    def _entry_of(self, path: str) -> ModelEntry | None:
+        known = (self._session.model, self._entry)
+        return next((entry for entry in known if entry is not None and str(entry.path) == path), None)
+
+    def _name_of(self, path: str) -> str:
+        entry = self._entry_of(path)
+        return entry.name if entry is not None else Path(path).stem
+
+    def _run(self, fn: Callable[[], object], done: Callable[..., None]) -> None:
+        Operation(fn, owner=self).success(done).failure(self._on_action_failed).run(self._queue)

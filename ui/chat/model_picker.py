@@ -1,0 +1,171 @@
+"""The popup under the model chip: the models of this machine, a file to open, and unloading."""
+
+from __future__ import annotations
+
+from PySide6.QtCore import QModelIndex, QPersistentModelIndex, QRect, QRectF, QSize, Qt, Signal
+from PySide6.QtGui import QFontMetrics, QKeyEvent, QPainter
+from PySide6.QtWidgets import (
+    QAbstractItemView,
+    QFrame,
+    QHBoxLayout,
+    QListView,
+    QSizePolicy,
+    QStyle,
+    QStyledItemDelegate,
+    QStyleOptionViewItem,
+    QVBoxLayout,
+)
+
+from ui.models.library import ModelListModel, ModelRole
+from ui.theme import theme
+from ui.widgets.buttons import TextButton
+from ui.widgets.icons import paint_icon
+from ui.widgets.labels import label, rule
+
+_Index = QModelIndex | QPersistentModelIndex
+_PROBLEM_FLAGS = Qt.TextFlag.TextWordWrap | Qt.AlignmentFlag.AlignTop
+
+
+class ModelPicker(QFrame):
+    """The popup's card. Signals carry what the user picked; the popup closes itself."""
+
+    picked = Signal(str)
+    removed = Signal(str)
+    file_wanted = Signal()
+    unload_wanted = Signal()
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setProperty("role", "card")
+        self.setAccessibleName("Models")
+        self.models = ModelListModel()
+        self.list = ModelList(self.models)
+        self._empty = label("There is no model on this machine yet.", "ui", "dim", wrap=True)
+        self._empty.setContentsMargins(theme.space(3), theme.space(3), theme.space(3), theme.space(3))
+        self._open = TextButton("Open a model file", "ghost", "folder-open")
+        self._unload = TextButton("Unload", "ghost")
+        self._unload.setToolTip("Give the model's memory back")
+        self._lay_out()
+        self.list.picked.connect(self.picked)
+        self.list.removed.connect(self.removed)
+        self._open.clicked.connect(self.file_wanted)
+        self._unload.clicked.connect(self.unload_wanted)
+        self.models.modelReset.connect(self._on_models_changed)
+        self._on_models_changed()
+
+    def set_can_unload(self, can_unload: bool) -> None:
+        self._unload.setVisible(can_unload)
+
+    def select_first(self) -> None:
+        row = self.models.first_row_to_pick()
+        if row is not None:
+            self.list.setCurrentIndex(self.models.index(row))
+
+    def sizeHint(self) -> QSize:
+        around = self._open.sizeHint().height() + 2 * theme.space(2) + 2 * theme.space(1) + 3 * theme.size("line-width")
+        height = self.list.content_height() if self.models.rowCount() else self._empty.sizeHint().height()
+        return QSize(theme.size("popup-width"), min(height + around, theme.size("popup-height")))
+
+    def _on_models_changed(self) -> None:
+        has_models = self.models.rowCount() > 0
+        self.list.setVisible(has_models)
+        self._empty.setVisible(not has_models)
+        self.select_first()
+        self.updateGeometry()
+
+    def _lay_out(self) -> None:
+        foot = QHBoxLayout()
+        foot.addWidget(self._open)
+        foot.addStretch()
+        foot.addWidget(self._unload)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(*[theme.space(2)] * 4)
+        layout.setSpacing(theme.space(1))
+        layout.addWidget(self.list, stretch=1)
+        layout.addWidget(self._empty)
+        layout.addWidget(rule())
+        layout.addLayout(foot)
+
+
+class ModelList(QListView):
+    """Return or a click picks; Delete takes a linked file out of the list."""
+
+    picked = Signal(str)
+    removed = Signal(str)
+
+    def __init__(self, model: ModelListModel) -> None:
+        super().__init__()
+        self.setModel(model)
+        self.setItemDelegate(_ModelDelegate(self))
+        self.setAccessibleName("Models on this machine")
+        self.setMouseTracking(True)
+        self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
+        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.setVerticalScrollMode(QAbstractItemView.ScrollMode.ScrollPerPixel)
+        self.setResizeMode(QListView.ResizeMode.Adjust)
+        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding)
+        self.clicked.connect(self._pick)
+
+    def content_height(self) -> int:
+        return sum(self.sizeHintForIndex(self.model().index(row, 0)).height() for row in range(self.model().rowCount()))
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        if event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter):
+            self._pick(self.currentIndex())
+        elif event.key() == Qt.Key.Key_Delete and self.currentIndex().isValid():
+            self.removed.emit(self.currentIndex().data(ModelRole.ENTRY).id)
+        else:
+            super().keyPressEvent(event)
+
+    def _pick(self, index: QModelIndex) -> None:
+        if index.isValid() and index.flags() & Qt.ItemFlag.ItemIsEnabled:
+            self.picked.emit(index.data(ModelRole.ENTRY).id)
+
+
+class _ModelDelegate(QStyledItemDelegate):
+    """A name and a quiet line of facts; for a model that cannot be used, the reason in full."""
+
+    def sizeHint(self, option: QStyleOptionViewItem, index: _Index) -> QSize:
+        problem = index.data(ModelRole.PROBLEM)
+        if not problem:
+            return QSize(0, theme.size("model-row-height"))
+        width = theme.size("popup-width") - theme.space(4) - theme.space(12)
+        wrapped = QFontMetrics(theme.font("small")).boundingRect(QRect(0, 0, width, 0), _PROBLEM_FLAGS, problem)
+        return QSize(0, theme.line_height("ui") + wrapped.height() + theme.space(5))
+
+    def paint(self, painter: QPainter, option: QStyleOptionViewItem, index: _Index) -> None:
+        painter.save()
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        self._paint_ground(painter, option)
+        words = option.rect.adjusted(theme.space(3), theme.space(2), -theme.space(9), -theme.space(2))
+        problem = index.data(ModelRole.PROBLEM)
+        self._paint_name(painter, words, index, "dim" if problem else "text")
+        below = words.adjusted(0, theme.line_height("ui"), 0, 0)
+        painter.setFont(theme.font("small"))
+        painter.setPen(theme.color("warn" if problem else "dim"))
+        painter.drawText(below, _PROBLEM_FLAGS, problem or index.data(ModelRole.DETAIL))
+        self._paint_sign(painter, option.rect, "triangle-alert" if problem else "check", index)
+        painter.restore()
+
+    def _paint_ground(self, painter: QPainter, option: QStyleOptionViewItem) -> None:
+        shown = option.state & (QStyle.StateFlag.State_Selected | QStyle.StateFlag.State_MouseOver)
+        if shown and option.state & QStyle.StateFlag.State_Enabled:
+            painter.setPen(Qt.PenStyle.NoPen)
+            painter.setBrush(theme.color("raise" if option.state & QStyle.StateFlag.State_Selected else "hover"))
+            painter.drawRoundedRect(option.rect, theme.size("radius-control"), theme.size("radius-control"))
+
+    def _paint_name(self, painter: QPainter, rect: QRect, index: _Index, color: str) -> None:
+        font = theme.font("strong")
+        painter.setFont(font)
+        painter.setPen(theme.color(color))
+        shown = QFontMetrics(font).elidedText(index.data(), Qt.TextElideMode.ElideMiddle, rect.width())
+        line = QRect(rect.left(), rect.top(), rect.width(), theme.line_height("ui"))
+        painter.drawText(line, Qt.AlignmentFlag.AlignVCenter, shown)
+
+    def _paint_sign(self, painter: QPainter, row: QRect, name: str, index: _Index) -> None:
+        problem = name == "triangle-alert"
+        if problem or index.data(ModelRole.IS_CURRENT):
+            side = theme.size("icon-small")
+            left = row.right() - theme.space(3) - side
+            rect = QRectF(left, row.top() + theme.space(2) + theme.space(1) / 2, side, side)
+            paint_icon(painter, rect, name, theme.color("warn" if problem else "accent"))

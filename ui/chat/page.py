@@ -1,0 +1,353 @@
+"""Decides about the open conversation: what is shown, sent, stopped, asked again and edited."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import Executor
+
+from PySide6.QtCore import QObject, QUrl
+from PySide6.QtGui import QDesktopServices
+
+from app.chats import ChatService
+from app.chats.types import Message, MessageState, Thread, message_id_of, request_id_of
+from engine.errors import ErrorInfo
+from engine.events import RequestFinished
+from engine.types import RequestId
+from ui.bridge import EngineBridge
+from ui.chat.answers import context_used, view_of
+from ui.chat.conversations import ConversationsControl
+from ui.chat.drafts import Drafts
+from ui.chat.model_control import ModelControl, ModelState
+from ui.chat.view import ChatView
+from ui.errors import describe
+from ui.tasks import Operation
+from ui.widgets.banner import BannerAction, BannerText, Tone, details_action
+from ui.widgets.overlay import Sheet
+from ui.widgets.transcript import MessageView, Transcript
+
+_NEW_TITLE = "New conversation"
+_SAVING = "saving"
+_CONVERSATION = "conversation"
+
+
+class ChatPage(QObject):
+    """Work on conversations runs in order on ``queue``; an outcome for a conversation that is not open any more
+    changes nothing on the page."""
+
+    def __init__(
+        self,
+        view: ChatView,
+        transcript: Transcript,
+        chats: ChatService,
+        bridge: EngineBridge,
+        conversations: ConversationsControl,
+        models: ModelControl,
+        queue: Executor,
+    ) -> None:
+        super().__init__(view)
+        self._view = view
+        self._composer = view.composer
+        self._transcript = transcript
+        self._chats = chats
+        self._bridge = bridge
+        self._conversations = conversations
+        self._models = models
+        self._queue = queue
+        self._open_id: int | None = None
+        self._thread: Thread | None = None
+        self._shown: tuple[MessageView, ...] = ()
+        self._drafts = Drafts()
+        self._editing: int | None = None
+        view.add_transcript(transcript)
+        self._connect_view()
+        self._connect_transcript()
+        self._connect_bridge()
+        conversations.opened.connect(self.open)
+        conversations.renamed.connect(self._on_renamed)
+        conversations.failed.connect(self._show_error)
+        models.changed.connect(self._on_model_changed)
+
+    def open(self, conversation_id: int | None) -> None:
+        """Show a conversation, or with None an empty page that becomes one with the first message."""
+        self._leave_edit()
+        self._drafts.keep(self._open_id, self._composer.text)
+        self._open_id = conversation_id
+        self._view.banners.clear(_CONVERSATION)
+        self._composer.set_busy(False)
+        self._composer.set_text(self._drafts.of(conversation_id))
+        if conversation_id is None:
+            self._show_empty()
+        else:
+            self._run(lambda: self._chats.thread(conversation_id), self._show)
+
+    def submit(self, text: str) -> None:
+        """Send what the composer holds. The text stays there until it is saved."""
+        at, editing, model_name = self._open_id, self._editing, self._models.name
+        self._composer.set_busy(True)
+
+        def send() -> Thread:
+            if editing is not None:
+                return self._chats.edit(editing, text, model_name)
+            return self._chats.send(at, text, model_name)
+
+        Operation(send, owner=self).success(lambda thread: self._on_sent(at, thread)).failure(
+            lambda error: self._on_not_sent(at, error)
+        ).run(self._queue)
+
+    def stop(self) -> None:
+        """Stop the answer that is being written here."""
+        answer_id = self._streaming_id()
+        if answer_id is not None:
+            self._chats.stop(answer_id)
+
+    def _connect_view(self) -> None:
+        self._view.escape_pressed.connect(self._on_escape)
+        self._view.title.renamed.connect(self._on_title_edited)
+        self._view.welcome.example_picked.connect(self._on_example_picked)
+        self._view.sidebar.list.confirmed.connect(self._composer.focus)
+        self._composer.submitted.connect(self.submit)
+        self._composer.stop_requested.connect(self.stop)
+        self._composer.edit_cancelled.connect(self._leave_edit)
+
+    def _connect_transcript(self) -> None:
+        self._transcript.regenerate_requested.connect(self._regenerate)
+        self._transcript.retry_requested.connect(self._regenerate)
+        self._transcript.edit_requested.connect(self._edit)
+        self._transcript.sibling_requested.connect(self._show_sibling)
+        self._transcript.link_activated.connect(self._confirm_link)
+
+    def _connect_bridge(self) -> None:
+        self._bridge.request_started.connect(self._on_started)
+        self._bridge.prefill_progressed.connect(self._on_prefill)
+        self._bridge.text_arrived.connect(self._on_text)
+        self._bridge.request_finished.connect(self._on_finished)
+        self._bridge.request_failed.connect(self._on_failed)
+
+    # -- showing
+
+    def _show_empty(self) -> None:
+        self._thread = None
+        self._shown = ()
+        self._transcript.clear()
+        self._view.title.set_title(_NEW_TITLE, editable=False)
+        self._view.show_welcome()
+        self._composer.gauge.hide()
+        self._refresh_composer()
+        self._refresh_welcome()
+
+    def _show(self, thread: Thread) -> None:
+        if thread.conversation.id != self._open_id:
+            return
+        views = tuple(self._view_of(message) for message in thread.messages)
+        self._thread = thread
+        self._fill_transcript(views)
+        self._view.title.set_title(thread.conversation.title, editable=True)
+        self._view.show_transcript()
+        self._show_usage()
+        self._refresh_composer()
+        self._refresh_progress()
+        self._show_saving_problem()
+        self._settle_what_ended()
+
+    def _settle_what_ended(self) -> None:
+        """An answer may have ended after it was read as streaming and before it was shown."""
+        answer_id = self._streaming_id()
+        if answer_id is not None and self._bridge.has_ended(request_id_of(answer_id)):
+            self._settle(request_id_of(answer_id))
+
+    def _fill_transcript(self, views: tuple[MessageView, ...]) -> None:
+        """Only what is new, where the rest stands already: the transcript keeps its place then."""
+        n_shown = len(self._shown)
+        if n_shown and views[:n_shown] == self._shown:
+            for view in views[n_shown:]:
+                self._transcript.append_message(view)
+        else:
+            self._transcript.set_messages(views)
+        self._shown = views
+
+    def _view_of(self, message: Message) -> MessageView:
+        """What was told of an answer that streams goes before what is stored: later signals continue exactly that."""
+        request_id = request_id_of(message.id)
+        return view_of(message, self._bridge.live_text(request_id) if self._bridge.is_live(request_id) else None)
+
+    def _show_usage(self) -> None:
+        stats = next((m.stats for m in reversed(self._messages()) if m.stats is not None), None)
+        if stats is not None:
+            self._composer.gauge.show_usage(context_used(stats), stats.n_ctx)
+        else:
+            self._composer.gauge.hide()
+
+    def _refresh_composer(self) -> None:
+        self._composer.block(self._models.blocks_sending)
+        self._composer.set_streaming(self._streaming_id() is not None)
+
+    def _refresh_progress(self) -> None:
+        """An answer that has not started says what it waits for."""
+        answer_id = self._streaming_id()
+        if answer_id is None or self._bridge.is_live(request_id_of(answer_id)):
+            return
+        loading = self._models.state is ModelState.LOADING
+        self._transcript.set_progress(answer_id, "Waiting for the model" if loading else "Waiting")
+
+    def _refresh_welcome(self) -> None:
+        if self._models.is_bare:
+            self._view.welcome.show_no_model()
+        elif self._models.state is ModelState.UNKNOWN:
+            self._view.welcome.show_nothing()
+        else:
+            self._view.welcome.show_invitation()
+
+    def _on_model_changed(self) -> None:
+        self._refresh_composer()
+        self._refresh_progress()
+        self._refresh_welcome()
+
+    # -- sending
+
+    def _on_sent(self, at: int | None, thread: Thread) -> None:
+        self._drafts.drop(at)
+        self._conversations.refresh()
+        if self._open_id != at:
+            return
+        self._composer.set_busy(False)
+        self._composer.clear()
+        self._end_edit()
+        self._open_id = thread.conversation.id
+        self._conversations.select(thread.conversation.id)
+        self._view.banners.clear(_CONVERSATION)
+        self._show(thread)
+
+    def _on_not_sent(self, at: int | None, error: BaseException) -> None:
+        """The text is still in the composer, or with its conversation's drafts."""
+        if self._open_id == at:
+            self._composer.set_busy(False)
+        self._show_error(error)
+
+    def _regenerate(self, answer_id: int) -> None:
+        model_name = self._models.name
+        if self._models.blocks_sending:
+            self._models.open_picker()
+        else:
+            self._run(lambda: self._chats.regenerate(answer_id, model_name), self._show)
+
+    def _show_sibling(self, message_id: int, step: int) -> None:
+        self._run(lambda: self._chats.show_sibling(message_id, step), self._show)
+
+    # -- editing an earlier message
+
+    def _edit(self, message_id: int) -> None:
+        message = next((message for message in self._messages() if message.id == message_id), None)
+        if message is None:
+            return
+        if self._editing is None:
+            self._drafts.keep(self._open_id, self._composer.text)
+        self._editing = message_id
+        self._composer.set_editing(True)
+        self._composer.set_text(message.content)
+        self._composer.focus()
+
+    def _leave_edit(self) -> None:
+        if self._editing is not None:
+            self._end_edit()
+            self._composer.set_text(self._drafts.of(self._open_id))
+
+    def _end_edit(self) -> None:
+        self._editing = None
+        self._composer.set_editing(False)
+
+    # -- what the engine tells
+
+    def _on_started(self, request_id: RequestId, n_prompt: int, n_cached: int) -> None:
+        message_id = self._shown_message(request_id)
+        if message_id is not None:
+            self._transcript.set_progress(message_id, f"Reading {n_prompt - n_cached:,} tokens")
+
+    def _on_prefill(self, request_id: RequestId, n_done: int, n_prompt: int) -> None:
+        message_id = self._shown_message(request_id)
+        if message_id is not None:
+            self._transcript.set_progress(message_id, f"Reading {n_done:,} of {n_prompt:,} tokens")
+
+    def _on_text(self, request_id: RequestId, text: str) -> None:
+        message_id = self._shown_message(request_id)
+        if message_id is not None:
+            self._transcript.append_text(message_id, text)
+
+    def _on_finished(self, event: RequestFinished) -> None:
+        self._settle(event.request_id)
+
+    def _on_failed(self, request_id: RequestId, _error: ErrorInfo) -> None:
+        self._settle(request_id)
+
+    def _settle(self, request_id: RequestId) -> None:
+        """An answer ended: ask how it is kept."""
+        message_id = self._shown_message(request_id)
+        open_id = self._open_id
+        if message_id is not None and open_id is not None:
+            self._run(lambda: self._chats.thread(open_id), lambda thread: self._on_settled(message_id, thread))
+
+    def _on_settled(self, message_id: int, thread: Thread) -> None:
+        if thread.conversation.id != self._open_id:
+            return
+        views = tuple(self._view_of(message) for message in thread.messages)
+        if [view.id for view in views] != [view.id for view in self._shown]:
+            self._show(thread)
+            return
+        self._thread = thread
+        self._shown = views
+        self._transcript.finish_message(next(view for view in views if view.id == message_id))
+        self._show_usage()
+        self._refresh_composer()
+        self._show_saving_problem()
+
+    # -- the rest
+
+    def _on_escape(self) -> None:
+        if self._streaming_id() is not None:
+            self.stop()
+        else:
+            self._leave_edit()
+
+    def _on_example_picked(self, text: str) -> None:
+        self._composer.set_text(text)
+        self._composer.focus()
+
+    def _on_title_edited(self, title: str) -> None:
+        if self._open_id is not None:
+            self._conversations.rename(self._open_id, title)
+
+    def _on_renamed(self, conversation_id: int, title: str) -> None:
+        if conversation_id == self._open_id:
+            self._view.title.set_title(title, editable=True)
+
+    def _confirm_link(self, url: QUrl) -> None:
+        sheet = Sheet(self._view.window(), "Open this link?", url.toDisplayString())
+        sheet.add_button("Cancel")
+        sheet.add_button("Open", lambda: QDesktopServices.openUrl(url), "primary")
+        sheet.open()
+
+    def _show_error(self, error: BaseException) -> None:
+        info = describe(error)
+        details = details_action(self._view.window(), info)
+        self._view.banners.show_banner(_CONVERSATION, BannerText(info.text, info.hint), *details)
+
+    def _show_saving_problem(self) -> None:
+        """The disk may be full or read-only: said once, and for as long as it is so."""
+        problem = self._chats.problem
+        if problem is None:
+            self._view.banners.clear(_SAVING)
+        elif not self._view.banners.text(_SAVING):
+            again = BannerAction("Try again", lambda: self.open(self._open_id))
+            self._view.banners.show_banner(_SAVING, BannerText(problem.text, problem.hint, Tone.WARN), again)
+
+    def _messages(self) -> tuple[Message, ...]:
+        return self._thread.messages if self._thread is not None else ()
+
+    def _streaming_id(self) -> int | None:
+        return next((message.id for message in self._messages() if message.state is MessageState.STREAMING), None)
+
+    def _shown_message(self, request_id: RequestId) -> int | None:
+        message_id = message_id_of(request_id)
+        return message_id if any(message.id == message_id for message in self._messages()) else None
+
+    def _run(self, fn: Callable[[], Thread], done: Callable[[Thread], None]) -> None:
+        Operation(fn, owner=self).success(done).failure(self._show_error).run(self._queue)

@@ -1,0 +1,95 @@
+"""What an empty page says: nothing was asked yet, or there is no model to ask."""
+
+from __future__ import annotations
+
+from PySide6.QtCore import QRectF, Qt, Signal
+from PySide6.QtGui import QPainter, QPaintEvent
+from PySide6.QtSvg import QSvgRenderer
+from PySide6.QtWidgets import QStackedWidget, QVBoxLayout, QWidget
+
+import resources
+from ui.theme import theme
+from ui.widgets.buttons import TextButton
+from ui.widgets.labels import label
+
+EXAMPLES = (
+    "Explain in three sentences why the sky is blue",
+    "Write a Python function that finds the longest word in a text",
+    "Draft a short letter that asks a landlord to repair the heating",
+)
+
+
+class Welcome(QStackedWidget):
+    """Calm when all is well. ``example_picked`` carries a prompt for the composer."""
+
+    example_picked = Signal(str)
+    file_wanted = Signal()
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._blank = QWidget()
+        self._invitation = self._make_invitation()
+        self._no_model = self._make_no_model()
+        for page in (self._blank, self._invitation, self._no_model):
+            self.addWidget(page)
+
+    def show_nothing(self) -> None:
+        """While it is not known yet what there is."""
+        self.setCurrentWidget(self._blank)
+
+    def show_invitation(self) -> None:
+        self.setCurrentWidget(self._invitation)
+
+    def show_no_model(self) -> None:
+        self.setCurrentWidget(self._no_model)
+
+    def _make_invitation(self) -> QWidget:
+        page, column = _centred_column()
+        column.addWidget(label("What shall we think about?", "title"), alignment=Qt.AlignmentFlag.AlignHCenter)
+        words = label("Everything you write stays on this machine.", "reading", "dim")
+        column.addWidget(words, alignment=Qt.AlignmentFlag.AlignHCenter)
+        column.addSpacing(theme.space(4))
+        for example in EXAMPLES:
+            chip = TextButton(example, "chip")
+            chip.clicked.connect(lambda _checked=False, text=example: self.example_picked.emit(text))
+            column.addWidget(chip, alignment=Qt.AlignmentFlag.AlignHCenter)
+        column.addStretch()
+        return page
+
+    def _make_no_model(self) -> QWidget:
+        page, column = _centred_column()
+        column.addWidget(label("No model yet", "title"), alignment=Qt.AlignmentFlag.AlignHCenter)
+        words = label("Hearth answers with a language model from a file on this machine.", "reading", "dim")
+        column.addWidget(words, alignment=Qt.AlignmentFlag.AlignHCenter)
+        more = label("Open a GGUF file; it stays where it is.", "reading", "dim")
+        column.addWidget(more, alignment=Qt.AlignmentFlag.AlignHCenter)
+        column.addSpacing(theme.space(4))
+        button = TextButton("Open a model file", "primary", "folder-open")
+        button.clicked.connect(self.file_wanted)
+        column.addWidget(button, alignment=Qt.AlignmentFlag.AlignHCenter)
+        column.addStretch()
+        return page
+
+
+class Mark(QWidget):
+    """The sign of Hearth."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        side = theme.size("mark")
+        self.setFixedSize(side, side)
+        self._renderer = QSvgRenderer(str(resources.app_icon_file()), self)
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        self._renderer.render(QPainter(self), QRectF(self.rect()))
+
+
+def _centred_column() -> tuple[QWidget, QVBoxLayout]:
+    page = QWidget()
+    column = QVBoxLayout(page)
+    column.setContentsMargins(*[theme.space(6)] * 4)
+    column.setSpacing(theme.space(2))
+    column.addStretch()
+    column.addWidget(Mark(), alignment=Qt.AlignmentFlag.AlignHCenter)
+    column.addSpacing(theme.space(2))
+    return page, column

@@ -1,0 +1,198 @@
+"""The window: a rail of places, the place that is open, and what concerns all of them."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Callable
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from PySide6.QtCore import QByteArray, Qt, QTimer, Signal
+from PySide6.QtGui import QCloseEvent, QKeySequence, QPaintEvent, QShortcut, QShowEvent
+from PySide6.QtWidgets import QHBoxLayout, QMainWindow, QStackedWidget, QVBoxLayout, QWidget
+
+from ui.chat.view import ChatView
+from ui.theme import theme
+from ui.widgets.banner import BannerAction, BannerArea, BannerText, details_action
+from ui.widgets.buttons import RailButton
+
+if TYPE_CHECKING:
+    from app.services import Services
+    from app.settings import Settings
+    from engine.errors import ErrorInfo
+    from ui.bridge import EngineBridge
+    from ui.chat.conversations import ConversationsControl
+    from ui.chat.model_control import ModelControl
+    from ui.preferences.view import PreferencesView
+
+_FIRST_PAINT_PATIENCE_MS = 1500
+"""A window that starts minimised or on another desktop is not painted; it works all the same."""
+
+
+class MainWindow(QMainWindow):
+    """Shown as a skeleton first; :meth:`attach` fills it when the services are there."""
+
+    first_painted = Signal()
+
+    def __init__(self, settings: Settings, version: str = "") -> None:
+        super().__init__()
+        self.setWindowTitle("Hearth")
+        self._version = version
+        self._waits_for_paint = True
+        self._services: Services | None = None
+        self._conversations: ConversationsControl | None = None
+        self._models: ModelControl | None = None
+        self._chat = ChatView()
+        self._preferences: PreferencesView | None = None
+        self._pages = QStackedWidget()
+        self._pages.addWidget(self._chat)
+        self._chat_button = RailButton("message-square", "Chat")
+        self._preferences_button = RailButton("settings", "Settings", "Ctrl+,")
+        self._build()
+        self._restore(settings)
+        self._add_shortcuts()
+
+    def attach(self, services: Services, bridge: EngineBridge) -> None:
+        """Bring the window to life. What this imports is slow to import, so it happens after the first paint."""
+        from ui.chat.conversations import ConversationsControl
+        from ui.chat.model_control import ModelControl
+        from ui.chat.page import ChatPage
+        from ui.widgets.transcript import Transcript, preload
+
+        queue = services.io.serial("window")
+        self._services = services
+        self._conversations = ConversationsControl(self._chat.sidebar, services.chats, services.settings, queue)
+        self._models = ModelControl(
+            self._chat, services.session, services.library, bridge, services.io.serial("models")
+        )
+        ChatPage(self._chat, Transcript(), services.chats, bridge, self._conversations, self._models, queue)
+        self._conversations.start()
+        self._models.start()
+        preload()
+
+    def show_error(self, topic: str, error: ErrorInfo, *actions: BannerAction) -> None:
+        """Say on the page that is open what concerns no page alone."""
+        content = BannerText(error.text, error.hint)
+        self._banners().show_banner(topic, content, *actions, *details_action(self, error))
+
+    def clear_error(self, topic: str) -> None:
+        self._chat.banners.clear(topic)
+
+    def come_forward(self) -> None:
+        """Somebody started Hearth again: this is the window they look for."""
+        self.setWindowState(self.windowState() & ~Qt.WindowState.WindowMinimized)
+        self.show()
+        self.raise_()
+        self.activateWindow()
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        super().paintEvent(event)
+        if self._waits_for_paint:
+            QTimer.singleShot(0, self._tell_first_paint)
+
+    def showEvent(self, event: QShowEvent) -> None:
+        super().showEvent(event)
+        QTimer.singleShot(_FIRST_PAINT_PATIENCE_MS, self._tell_first_paint)
+
+    def closeEvent(self, event: QCloseEvent) -> None:
+        if self._services is not None:
+            geometry = base64.b64encode(self.saveGeometry().data()).decode()
+            width = self._chat.sidebar.width()
+            self._services.settings.update(window_geometry=geometry, sidebar_width=width)
+        super().closeEvent(event)
+
+    def _tell_first_paint(self) -> None:
+        if self._waits_for_paint:
+            self._waits_for_paint = False
+            self.first_painted.emit()
+
+    def _build(self) -> None:
+        central = QWidget()
+        layout = QHBoxLayout(central)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(0)
+        layout.addWidget(self._make_rail())
+        layout.addWidget(self._pages, stretch=1)
+        self.setCentralWidget(central)
+        self.setMinimumSize(theme.size("window-min-width"), theme.size("window-min-height"))
+
+    def _make_rail(self) -> QWidget:
+        rail = QWidget()
+        rail.setProperty("role", "rail")
+        rail.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
+        rail.setFixedWidth(theme.size("rail-width"))
+        layout = QVBoxLayout(rail)
+        layout.setContentsMargins(0, theme.space(3), 0, theme.space(3))
+        layout.setSpacing(theme.space(1))
+        layout.addWidget(self._chat_button, alignment=Qt.AlignmentFlag.AlignHCenter)
+        layout.addStretch()
+        layout.addWidget(self._preferences_button, alignment=Qt.AlignmentFlag.AlignHCenter)
+        self._chat_button.setChecked(True)
+        self._chat_button.clicked.connect(self._show_chat)
+        self._preferences_button.clicked.connect(self._show_preferences)
+        return rail
+
+    def _restore(self, settings: Settings) -> None:
+        self.resize(theme.size("window-width"), theme.size("window-height"))
+        if settings.window_geometry:
+            with suppress(binascii.Error):  # somebody edited the file; the default size will do
+                self.restoreGeometry(QByteArray(base64.b64decode(settings.window_geometry, validate=True)))
+        if settings.sidebar_width:
+            self._chat.set_sidebar_width(settings.sidebar_width)
+
+    def _add_shortcuts(self) -> None:
+        for keys, action in (
+            ("Ctrl+N", self._new_conversation),
+            ("Ctrl+F", lambda: self._on_chat(self._chat.sidebar.search.setFocus)),
+            ("Ctrl+K", self._open_picker),
+            ("Ctrl+,", self._show_preferences),
+            ("Ctrl+L", lambda: self._on_chat(self._chat.composer.focus)),
+            ("F2", lambda: self._on_chat(self._chat.rename)),
+        ):
+            QShortcut(QKeySequence(keys), self, action)
+
+    def _on_chat(self, action: Callable[[], None]) -> None:
+        self._show_chat()
+        action()
+
+    def _new_conversation(self) -> None:
+        if self._conversations is not None:
+            self._show_chat()
+            self._conversations.open(None)
+            self._chat.composer.focus()
+
+    def _open_picker(self) -> None:
+        if self._models is not None:
+            self._show_chat()
+            self._models.open_picker()
+
+    def _show_chat(self) -> None:
+        self._pages.setCurrentWidget(self._chat)
+        self._check_buttons()
+
+    def _show_preferences(self) -> None:
+        if self._preferences is None and self._services is not None:
+            self._preferences = self._make_preferences(self._services)
+            self._pages.addWidget(self._preferences)
+        if self._preferences is not None:
+            self._pages.setCurrentWidget(self._preferences)
+        self._check_buttons()
+
+    def _make_preferences(self, services: Services) -> PreferencesView:
+        from ui.preferences.page import PreferencesPage
+        from ui.preferences.view import PreferencesView
+
+        view = PreferencesView(self._version)
+        PreferencesPage(view, services.settings, services.session, services.paths, services.io.serial("models"))
+        return view
+
+    def _check_buttons(self) -> None:
+        is_chat = self._pages.currentWidget() is self._chat
+        self._chat_button.setChecked(is_chat)
+        self._preferences_button.setChecked(not is_chat)
+
+    def _banners(self) -> BannerArea:
+        if self._preferences is not None and self._pages.currentWidget() is self._preferences:
+            return self._preferences.banners
+        return self._chat.banners

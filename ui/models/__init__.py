@@ -1,0 +1,1 @@
+"""Qt models: what lists show. They render values and own no truth."""

@@ -1,0 +1,118 @@
+"""The conversations in the sidebar, under headings that say when they were."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date, datetime
+from enum import IntEnum
+from typing import TYPE_CHECKING
+
+from PySide6.QtCore import QAbstractListModel, QModelIndex, QPersistentModelIndex, Qt, Signal
+
+from ui.models.words import group_label
+
+if TYPE_CHECKING:
+    from app.chats.types import ConversationSummary
+
+_Index = QModelIndex | QPersistentModelIndex
+
+
+class ConversationRole(IntEnum):
+    """``ID`` is None for a heading."""
+
+    ID = Qt.ItemDataRole.UserRole
+    SNIPPET = Qt.ItemDataRole.UserRole + 1
+
+
+class ConversationListModel(QAbstractListModel):
+    """Rows are headings (plain strings) and conversations. An edited title is told by ``renamed``."""
+
+    renamed = Signal(int, str)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._rows: list[str | ConversationSummary] = []
+
+    def show_by_time(self, conversations: Sequence[ConversationSummary], today: date) -> None:
+        """Newest first, as the service gives them."""
+        rows: list[str | ConversationSummary] = []
+        heading = None
+        for conversation in conversations:
+            label = group_label(datetime.fromtimestamp(conversation.updated_at_s).date(), today)
+            if label != heading:
+                rows.append(label)
+                heading = label
+            rows.append(conversation)
+        self._replace(rows)
+
+    def show_results(self, conversations: Sequence[ConversationSummary]) -> None:
+        """What a search found, in its order and without headings."""
+        self._replace(list(conversations))
+
+    def row_of(self, conversation_id: int | None) -> int | None:
+        for row, item in enumerate(self._rows):
+            if not isinstance(item, str) and item.id == conversation_id:
+                return row
+        return None
+
+    def first_row(self) -> int | None:
+        """The first row that is a conversation."""
+        return next((row for row, item in enumerate(self._rows) if not isinstance(item, str)), None)
+
+    def title_of(self, conversation_id: int) -> str:
+        row = self.row_of(conversation_id)
+        item = self._rows[row] if row is not None else None
+        return "" if item is None or isinstance(item, str) else item.title
+
+    def neighbour_of(self, conversation_id: int) -> int | None:
+        """The conversation to show once this one is gone: the next, else the one before, else none."""
+        ids = [item.id for item in self._rows if not isinstance(item, str)]
+        if conversation_id not in ids:
+            return None
+        at = ids.index(conversation_id)
+        around = ids[at + 1 : at + 2] or ids[max(0, at - 1) : at]
+        return around[0] if around else None
+
+    def rowCount(self, parent: _Index = QModelIndex()) -> int:  # noqa: B008 - Qt's own signature
+        return 0 if parent.isValid() else len(self._rows)
+
+    def data(self, index: _Index, role: int = Qt.ItemDataRole.DisplayRole) -> object:
+        if not index.isValid():
+            return None
+        item = self._rows[index.row()]
+        if isinstance(item, str):
+            return item if role in (Qt.ItemDataRole.DisplayRole, Qt.ItemDataRole.AccessibleTextRole) else None
+        return _conversation_data(item, role)
+
+    def flags(self, index: _Index) -> Qt.ItemFlag:
+        if not index.isValid() or isinstance(self._rows[index.row()], str):
+            return Qt.ItemFlag.NoItemFlags
+        return Qt.ItemFlag.ItemIsEnabled | Qt.ItemFlag.ItemIsSelectable | Qt.ItemFlag.ItemIsEditable
+
+    def setData(self, index: _Index, value: object, role: int = Qt.ItemDataRole.EditRole) -> bool:
+        """A new title is told, not kept: the list is filled again when it has been saved."""
+        item = self._rows[index.row()]
+        title = str(value).strip()
+        if role != Qt.ItemDataRole.EditRole or isinstance(item, str) or not title or title == item.title:
+            return False
+        self.renamed.emit(item.id, title)
+        return True
+
+    def _replace(self, rows: list[str | ConversationSummary]) -> None:
+        if rows != self._rows:
+            self.beginResetModel()
+            self._rows = rows
+            self.endResetModel()
+
+
+def _conversation_data(item: ConversationSummary, role: int) -> object:
+    match role:
+        case Qt.ItemDataRole.DisplayRole | Qt.ItemDataRole.EditRole | Qt.ItemDataRole.ToolTipRole:
+            return item.title
+        case Qt.ItemDataRole.AccessibleTextRole:
+            return f"{item.title}. {item.snippet}" if item.snippet else item.title
+        case ConversationRole.ID:
+            return item.id
+        case ConversationRole.SNIPPET:
+            return item.snippet
+    return None

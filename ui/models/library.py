@@ -1,0 +1,83 @@
+"""The models that the picker offers; one that cannot be used stays visible and says why."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import IntEnum
+from typing import TYPE_CHECKING
+
+from PySide6.QtCore import QAbstractListModel, QModelIndex, QPersistentModelIndex, Qt
+
+from ui.models.words import count_text, size_text
+
+if TYPE_CHECKING:
+    from app.library import ModelEntry
+
+_Index = QModelIndex | QPersistentModelIndex
+
+
+class ModelRole(IntEnum):
+    """``PROBLEM`` is a sentence or None; ``IS_CURRENT`` marks the one that is loaded or loading."""
+
+    ENTRY = Qt.ItemDataRole.UserRole
+    DETAIL = Qt.ItemDataRole.UserRole + 1
+    PROBLEM = Qt.ItemDataRole.UserRole + 2
+    IS_CURRENT = Qt.ItemDataRole.UserRole + 3
+
+
+class ModelListModel(QAbstractListModel):
+    def __init__(self) -> None:
+        super().__init__()
+        self._entries: list[ModelEntry] = []
+        self._current_id: str | None = None
+
+    def show_entries(self, entries: Sequence[ModelEntry], current_id: str | None) -> None:
+        self.beginResetModel()
+        self._entries = list(entries)
+        self._current_id = current_id
+        self.endResetModel()
+
+    def first_row_to_pick(self) -> int | None:
+        """The current model's row, else the first that can be used."""
+        usable = [row for row, entry in enumerate(self._entries) if entry.problem is None]
+        current = [row for row in usable if self._entries[row].id == self._current_id]
+        return next(iter(current + usable), None)
+
+    def rowCount(self, parent: _Index = QModelIndex()) -> int:  # noqa: B008 - Qt's own signature
+        return 0 if parent.isValid() else len(self._entries)
+
+    def flags(self, index: _Index) -> Qt.ItemFlag:
+        if not index.isValid() or self._entries[index.row()].problem is not None:
+            return Qt.ItemFlag.NoItemFlags
+        return Qt.ItemFlag.ItemIsEnabled | Qt.ItemFlag.ItemIsSelectable
+
+    def data(self, index: _Index, role: int = Qt.ItemDataRole.DisplayRole) -> object:
+        if not index.isValid():
+            return None
+        entry = self._entries[index.row()]
+        match role:
+            case Qt.ItemDataRole.DisplayRole:
+                return entry.name
+            case Qt.ItemDataRole.AccessibleTextRole:
+                return f"{entry.name}, {_problem(entry) or detail_of(entry)}"
+            case Qt.ItemDataRole.ToolTipRole:
+                return _problem(entry) or str(entry.path)
+            case ModelRole.ENTRY:
+                return entry
+            case ModelRole.DETAIL:
+                return detail_of(entry)
+            case ModelRole.PROBLEM:
+                return _problem(entry)
+            case ModelRole.IS_CURRENT:
+                return entry.id == self._current_id
+        return None
+
+
+def detail_of(entry: ModelEntry) -> str:
+    """``Q4_K_M · 4.7 GB · 8.2 B parameters``"""
+    n_params = f"{count_text(entry.n_params)} parameters" if entry.n_params else ""
+    return " · ".join(part for part in (entry.quantization, size_text(entry.size_bytes), n_params) if part)
+
+
+def _problem(entry: ModelEntry) -> str | None:
+    return entry.problem.sentence if entry.problem is not None else None

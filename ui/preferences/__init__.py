@@ -1,0 +1,1 @@
+"""The settings page: every change counts at once."""

@@ -1,0 +1,103 @@
+"""Buttons with words, buttons with an icon, and a choice of a few words."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from PySide6.QtCore import QSize, Qt, Signal
+from PySide6.QtWidgets import QButtonGroup, QFrame, QHBoxLayout, QPushButton, QSizePolicy, QToolButton
+
+from ui.theme import theme
+from ui.widgets.focus import FocusRing
+from ui.widgets.icons import icon
+
+
+class TextButton(FocusRing, QPushButton):
+    """``kind`` is plain, primary (the one main action of a place), ghost or chip."""
+
+    def __init__(self, text: str, kind: str = "plain", icon_name: str | None = None) -> None:
+        super().__init__(text)
+        self.setProperty("kind", kind)
+        self.setAutoDefault(False)
+        self.setCursor(Qt.CursorShape.PointingHandCursor)
+        self.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Fixed)
+        if icon_name:
+            self.setIcon(icon(icon_name, "accent-ink" if kind == "primary" else "dim"))
+            self.setIconSize(QSize(theme.size("icon-small") + theme.space(1), theme.size("icon-small")))
+
+
+class IconButton(FocusRing, QToolButton):
+    """An icon whose name is heard by a screen reader and shown as a tooltip, with the keys that do the same."""
+
+    def __init__(self, icon_name: str, name: str, *, keys: str = "", kind: str = "ghost", small: bool = False) -> None:
+        super().__init__()
+        self.setProperty("kind", kind)
+        self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+        self.setCursor(Qt.CursorShape.PointingHandCursor)
+        side = theme.size("icon-small" if small else "icon")
+        self.setIconSize(QSize(side, side))
+        self.setFixedSize(theme.size("control-height"), theme.size("control-height"))
+        self.describe(icon_name, name, keys)
+
+    def describe(self, icon_name: str, name: str, keys: str = "", color: str = "dim") -> None:
+        """Turn it into another button: what it shows and what it is called."""
+        self.setIcon(icon(icon_name, color))
+        self.setAccessibleName(name)
+        self.setToolTip(f"{name} ({keys})" if keys else name)
+
+
+class RailButton(FocusRing, QToolButton):
+    """A place in the rail: checked while that place is shown."""
+
+    def __init__(self, icon_name: str, name: str, keys: str = "") -> None:
+        super().__init__()
+        self.setProperty("kind", "rail")
+        self.setCheckable(True)
+        self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+        self.setCursor(Qt.CursorShape.PointingHandCursor)
+        self.setFixedSize(theme.size("rail-button"), theme.size("rail-button"))
+        self.setIconSize(QSize(theme.size("icon"), theme.size("icon")))
+        self.setIcon(icon(icon_name, "dim", checked_color="accent"))
+        self.setAccessibleName(name)
+        self.setToolTip(f"{name} ({keys})" if keys else name)
+
+
+class _SegmentButton(FocusRing, QToolButton):
+    pass
+
+
+class Segments(QFrame):
+    """A choice of one of a few words. ``chosen`` carries the index that the user picked."""
+
+    chosen = Signal(int)
+
+    def __init__(self, labels: Sequence[str], name: str) -> None:
+        super().__init__()
+        self.setProperty("role", "segments")
+        self.setAccessibleName(name)
+        self.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Fixed)
+        self._group = QButtonGroup(self)
+        layout = QHBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(0)
+        for index, label in enumerate(labels):
+            button = self._make_button(label, name)
+            self._group.addButton(button, index)
+            layout.addWidget(button)
+        self._group.idClicked.connect(self.chosen)
+
+    def choose(self, index: int) -> None:
+        """Show a choice without telling anyone."""
+        self._group.button(index).setChecked(True)
+
+    def chosen_index(self) -> int:
+        return self._group.checkedId()
+
+    def _make_button(self, label: str, name: str) -> QToolButton:
+        button = _SegmentButton()
+        button.setText(label)
+        button.setProperty("kind", "segment")
+        button.setCheckable(True)
+        button.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+        button.setAccessibleName(f"{name}: {label}")
+        return button

@@ -1,0 +1,248 @@
+"""Markdown that grows at its end: what can no longer change is read once, only the rest is read again.
+
+A piece that would become long is cut, so that the cost of one step has a bound whatever the text is.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Sequence
+from math import inf
+
+from ui.widgets.markdown.blocks import Block, CodeBlock, PlainBlock, TableBlock
+from ui.widgets.markdown.fences import MAX_LINE_CHARS, OpenFence
+from ui.widgets.markdown.parser import References, Section, parse
+
+MAX_SECTION_CHARS = 6_000
+"""Longer than any paragraph meant to be read. At this length the worst inputs cost markdown_it about 0.1 s."""
+
+_MAX_SECTION_WITH_CODE_CHARS = 24_000
+_MIN_STEP_CHARS = 512
+_FENCE_STEP_CHARS = 64_000
+_MAX_PLAIN_CHARS = 4_000
+
+_DEFINITION = re.compile(r"^ {0,3}\[[^\]\n]+\]:", re.MULTILINE)
+_UNDECIDED = re.compile(r"[\s>]*(?:[-=*_+#`~|:]+|\d{1,9}[.)]?)?[ \t]*")
+_CODE_SPAN = re.compile(r"`[^`]*`")
+_INDENT_OF_CODE = " " * 4
+
+
+class MarkdownStream:
+    """Text in, blocks out: ``feed`` only takes the text, ``advance`` reads it and says what changed."""
+
+    def __init__(self) -> None:
+        self._heard: list[str] = []
+        self._waiting = ""
+        self._references: References = {}
+        self._reader = _Reader(self._references)
+        self._is_finished = False
+        self._has_definitions = False
+
+    @property
+    def blocks(self) -> Sequence[Block]:
+        return self._reader.blocks
+
+    @property
+    def text(self) -> str:
+        """All that was fed, with line ends as ``\\n``."""
+        if len(self._heard) != 1:
+            self._heard = ["".join(self._heard)]
+        return self._heard[0]
+
+    @property
+    def n_waiting_chars(self) -> int:
+        """How much of the text has not been read yet."""
+        return len(self._waiting)
+
+    def feed(self, text: str) -> None:
+        self._heard.append(text)
+        self._waiting += text.replace("\r", "")
+
+    def finish(self) -> None:
+        """No more text comes. Links to definitions that come later in the text become links."""
+        self._is_finished = True
+        self._has_definitions = _DEFINITION.search(self.text) is not None
+
+    def advance(self, budget_s: float = inf) -> int:
+        """Read for about ``budget_s``, at least one step. Returns the index of the first block that may have changed."""
+        deadline = time.perf_counter() + budget_s
+        first_changed = self._reader.n_stable
+        while True:
+            self._step()
+            if self._waiting == "" and self._is_finished and self._has_definitions:
+                self._read_again()
+                first_changed = 0
+            if not self._waiting or time.perf_counter() > deadline:
+                return first_changed
+
+    def _step(self) -> None:
+        n_chars = self._reader.room
+        chunk, self._waiting = self._waiting[:n_chars], self._waiting[n_chars:]
+        self._reader.read(chunk, is_end=self._is_finished and not self._waiting)
+
+    def _read_again(self) -> None:
+        """Once more from the start, now that all definitions are known."""
+        self._has_definitions = False
+        self._reader = _Reader(self._references)
+        self._waiting = self.text.replace("\r", "")
+
+
+def plain_blocks(text: str) -> list[Block]:
+    """Text that is no Markdown, in pieces of a size that a text widget lays out quickly."""
+    pieces: list[list[str]] = [[]]
+    n_chars = 0
+    for line in text.replace("\r", "").split("\n"):
+        for start in range(0, max(len(line), 1), _MAX_PLAIN_CHARS):
+            part = line[start : start + _MAX_PLAIN_CHARS]
+            if n_chars + len(part) > _MAX_PLAIN_CHARS and pieces[-1]:
+                pieces.append([])
+                n_chars = 0
+            pieces[-1].append(part)
+            n_chars += len(part) + 1
+    return [PlainBlock(text="\n".join(piece), tight=True) for piece in pieces]
+
+
+class _Reader:
+    """The blocks so far, of which the first ``n_stable`` never change, and the text behind those."""
+
+    def __init__(self, references: References) -> None:
+        self.blocks: list[Block] = []
+        self.n_stable = 0
+        self._references = references
+        self._tail = ""
+        self._n_lines = 0
+        self._number: int | None = None
+        self._table_head = ""
+        self._fence: OpenFence | None = None
+
+    @property
+    def room(self) -> int:
+        """How many characters the next :meth:`read` should get."""
+        if self._fence is not None:
+            return _FENCE_STEP_CHARS
+        return max(MAX_SECTION_CHARS - len(self._tail), _MIN_STEP_CHARS)
+
+    def read(self, text: str, is_end: bool) -> None:
+        self._tail += text
+        del self.blocks[self.n_stable :]
+        if self._fence is None or self._read_fence(self._fence, is_end):
+            self._read_sections(is_end)
+
+    def _read_sections(self, is_end: bool) -> None:
+        while True:
+            sections = self._parse(self._tail if is_end else _with_closed_ends(_without_undecided_line(self._tail)))
+            rest = self._freeze_all_but_last(sections)
+            if self._enter_fence(is_end):
+                return
+            if not self._cut(rest):
+                for section in rest:
+                    self.blocks.extend(section.blocks)
+                return
+
+    def _parse(self, text: str) -> list[Section]:
+        if not text:
+            return []
+        head = self._head
+        return parse(head + text, self._references, self._n_lines - head.count("\n"), self._number)
+
+    @property
+    def _head(self) -> str:
+        """The head of a table that was cut, while rows of it follow."""
+        return self._table_head if "|" in self._tail.partition("\n")[0] else ""
+
+    def _freeze_all_but_last(self, sections: Sequence[Section]) -> Sequence[Section]:
+        """Freeze what has ended and return the rest."""
+        lines = self._tail.split("\n")
+        n_head_lines = self._head.count("\n")
+        for index in range(len(sections) - 1, -1, -1):
+            line = sections[index].first_line - n_head_lines
+            # An item that is indented like this would be code if it stood at the beginning.
+            if line > 0 and not lines[line].startswith(_INDENT_OF_CODE):
+                self._freeze(sections[:index], sum(len(text) + 1 for text in lines[:line]))
+                self._number = sections[index].number
+                return sections[index:]
+        return sections
+
+    def _freeze(self, sections: Sequence[Section], n_chars: int) -> None:
+        for section in sections:
+            self.blocks.extend(section.blocks)
+        self.n_stable = len(self.blocks)
+        self._n_lines += self._tail.count("\n", 0, n_chars)
+        self._tail = self._tail[n_chars:]
+        self._table_head = ""
+
+    def _cut(self, rest: Sequence[Section]) -> bool:
+        """End what is too long where it is; returns False if nothing is."""
+        last = rest[-1].blocks[-1] if rest and rest[-1].blocks else None
+        limit = _MAX_SECTION_WITH_CODE_CHARS if isinstance(last, CodeBlock) else MAX_SECTION_CHARS
+        if len(self._tail) < limit:
+            return False
+        end = self._tail.rfind("\n", 0, limit) + 1 or self._tail.rfind(" ", 0, limit) + 1 or limit
+        head = self._head
+        if isinstance(last, TableBlock) and not last.frames:
+            head = head or "".join(self._tail.splitlines(keepends=True)[:2])
+        self._freeze(self._parse(self._tail[:end]), end)
+        self._table_head = head
+        return True
+
+    def _enter_fence(self, is_end: bool) -> bool:
+        """If the tail is an open listing, read its lines; returns False if it is none or has ended."""
+        opening, newline, content = self._tail.partition("\n")
+        fence = OpenFence.at(opening, self._n_lines) if newline else None
+        if fence is None or any(fence.closes(line) for line in content.split("\n")):
+            return False
+        self._fence = fence
+        self._tail = content
+        self._n_lines += 1
+        return not self._read_fence(fence, is_end)
+
+    def _read_fence(self, fence: OpenFence, is_end: bool) -> bool:
+        """Returns True if the listing ended and Markdown follows."""
+        *lines, unfinished = self._tail.split("\n")
+        for index, line in enumerate(lines):
+            if fence.closes(line):
+                self._tail = "\n".join([*lines[index + 1 :], unfinished])
+                self._close_fence(fence)
+                return True
+            self._add_line(fence, line)
+        while len(unfinished) > MAX_LINE_CHARS:
+            self._add_line(fence, unfinished[:MAX_LINE_CHARS])
+            unfinished = unfinished[MAX_LINE_CHARS:]
+        self._tail = unfinished
+        is_hidden = unfinished == "" or (fence.closes(unfinished) if is_end else fence.may_close(unfinished))
+        self.blocks.append(fence.piece(None if is_hidden else unfinished, is_last=True, is_closed=is_end))
+        return False
+
+    def _add_line(self, fence: OpenFence, line: str) -> None:
+        self._n_lines += 1
+        if fence.is_full:
+            self.blocks.append(fence.piece(None, is_last=False, is_closed=True))
+            self.n_stable = len(self.blocks)
+            fence.start_piece()
+        fence.add(line)
+
+    def _close_fence(self, fence: OpenFence) -> None:
+        self._n_lines += 1
+        self._fence = None
+        self._number = None
+        self.blocks.append(fence.piece(None, is_last=True, is_closed=True))
+        self.n_stable = len(self.blocks)
+
+
+def _without_undecided_line(text: str) -> str:
+    """Leave out a last line that is only a sign so far, such as ``-``: what it makes of the text is not yet known."""
+    start = text.rfind("\n") + 1
+    return text[:start] if _UNDECIDED.fullmatch(text, start) else text
+
+
+def _with_closed_ends(text: str) -> str:
+    """Close bold text and code that is still being written, so that it does not show its signs until its end comes."""
+    paragraph = text[text.rfind("\n\n") + 1 :]
+    if "```" in paragraph or "~~~" in paragraph:
+        return text
+    if paragraph.count("`") % 2:
+        return text + "`"
+    if _CODE_SPAN.sub("", paragraph).count("**") % 2:
+        return text.rstrip("* ") if paragraph.rstrip(" ").endswith("**") else text.rstrip(" ") + "**"
+    return text
