@@ -23,6 +23,7 @@ def build_services(paths: Paths, *, log_to_stderr: bool = False) -> Services:
     library = Library(paths)
     chats = ChatService(ChatStore(paths.database), engine, settings, io)
     session = EngineSession(engine, library, settings)
+    io.run(chats.purge_deleted)  # the time to undo ended with the last run
 
     def close() -> None:
         """Answers are saved before the engine that makes them goes, settings before the pool that writes them."""

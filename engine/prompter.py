@@ -17,14 +17,12 @@ class Prompter:
 
     def __init__(self, source: str | None, vocab: Vocab) -> None:
         self._vocab = vocab
+        special = vocab.special_texts
         if source:
-            self.stop: tuple[str, ...] = ()
+            self._template = ChatTemplate(source, bos=vocab.bos_text, eos=vocab.eos_text, special_texts=special)
         else:
-            fallback = fallback_template(vocab.special_texts)
-            source, self.stop = fallback.source, fallback.stop
-        self._template = ChatTemplate(
-            source, bos=vocab.bos_text, eos=vocab.eos_text, special_texts=vocab.special_texts
-        )
+            self._template = fallback_template(special)
+        self.stop = self._template.stop_strings
 
     def tokens(self, messages: Sequence[ChatMessage]) -> list[TokenId]:
         """The prompt up to where the answer begins. Raises TemplateError, InvalidRequest."""

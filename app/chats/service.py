@@ -50,8 +50,9 @@ class ChatService:
         self._store = store
         self._engine = engine
         self._settings = settings
-        self._owned_io = [] if io else [IoPool(n_threads=1)]
-        self._saver = (io or self._owned_io[0]).serial("chats")
+        self._io = IoPool(n_threads=1) if io is None else io
+        self._owns_io = io is None
+        self._saver = self._io.serial("chats")
         self._live = LiveAnswers(clock)
         self._save_lock = threading.Lock()
         self._save_problem: ErrorInfo | None = None
@@ -80,8 +81,8 @@ class ChatService:
 
     def delete(self, conversation_id: int) -> None:
         """Hide it, stopping what is written in it. :meth:`restore` brings it back until :meth:`purge_deleted`."""
-        self._stop_all(conversation_id)
         self._store.delete(conversation_id)
+        self._stop_all(conversation_id)
 
     def restore(self, conversation_id: int) -> None:
         self._store.restore(conversation_id)
@@ -137,8 +138,8 @@ class ChatService:
         self._live.end_all(MessageState.INTERRUPTED)
         self._save()
         self._store.close()
-        for pool in self._owned_io:
-            pool.close()
+        if self._owns_io:
+            self._io.close()
 
     def _submit(self, answer: Message, model_name: str | None) -> Thread:
         question_path = [self._live_message(message) for message in self._store.path_to(answer.id)[:-1]]

@@ -11,6 +11,8 @@ _HEAD = ("ID", "NAME", "TYPE", "PARAMETERS", "SIZE", "CONTEXT", "FROM")
 
 def run(library: Library, terminal: Terminal) -> int:
     """List every model; one that cannot be used stands below the others with the reason."""
+    if library.problem is not None:
+        terminal.note(library.problem.sentence)
     entries = library.entries()
     usable = [entry for entry in entries if entry.problem is None]
     broken = [entry for entry in entries if entry.problem is not None]

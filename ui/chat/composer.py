@@ -31,8 +31,15 @@ class ComposerText(QTextEdit):
         self.document().setDocumentMargin(0)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+        self._n_lines_most = theme.size("composer-lines")
         self.document().documentLayout().documentSizeChanged.connect(self._fit)
         self.set_text("")
+
+    def set_room(self, height: int) -> None:
+        """Take at most a third of this height, and always a line."""
+        n_lines = height // 3 // theme.line_height("reading")
+        self._n_lines_most = max(1, min(n_lines, theme.size("composer-lines")))
+        self._fit()
 
     def set_text(self, text: str) -> None:
         self.setPlainText(text)
@@ -62,7 +69,7 @@ class ComposerText(QTextEdit):
     def _wanted_height(self) -> int:
         line = theme.line_height("reading")
         content = round(self.document().size().height())
-        return max(line, min(content, theme.size("composer-lines") * line))
+        return max(line, min(content, self._n_lines_most * line))
 
 
 class Composer(QWidget):
@@ -98,11 +105,20 @@ class Composer(QWidget):
         return self._edit.toPlainText()
 
     @property
+    def blocked_by(self) -> str:
+        """Why nothing can be sent, or nothing."""
+        return self._blocked_by
+
+    @property
     def is_editing(self) -> bool:
         return not self._editing.isHidden()
 
     def set_text(self, text: str) -> None:
         self._edit.set_text(text)
+
+    def set_room(self, height: int) -> None:
+        """Tell the height of the page, of which the composer must not take too much."""
+        self._edit.set_room(height)
 
     def clear(self) -> None:
         self._edit.set_text("")
@@ -153,7 +169,7 @@ class Composer(QWidget):
 
     def _refresh(self) -> None:
         if self._streaming:
-            self.button.describe("square", "Stop", "Esc", "accent-ink")
+            self.button.describe("stop", "Stop", "Esc", "accent-ink")
         else:
             self.button.describe("arrow-up", "Send", "Enter", "accent-ink")
         self.button.setEnabled(self._streaming or self._can_send())
@@ -194,7 +210,7 @@ class ComposerArea(QWidget):
         super().__init__()
         self._composer = composer
         layout = QHBoxLayout(self)
-        layout.setContentsMargins(theme.space(6), theme.space(2), theme.space(6), theme.space(5))
+        layout.setContentsMargins(theme.space(6), theme.space(3), theme.space(6), theme.space(5))
         layout.addStretch(1)
         layout.addWidget(composer, stretch=theme.size("page-width"))
         layout.addStretch(1)

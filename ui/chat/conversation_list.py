@@ -75,6 +75,8 @@ class ConversationList(QListView):
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
         current = self.current_id()
+        if self.state() is QAbstractItemView.State.EditingState:
+            return  # keys that the title's field has had already
         if event.key() == Qt.Key.Key_Delete and current is not None:
             self.delete_requested.emit(current)
         elif event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter) and current is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from PySide6.QtCore import Qt, Signal
-from PySide6.QtGui import QKeyEvent
+from PySide6.QtGui import QKeyEvent, QResizeEvent, QShowEvent
 from PySide6.QtWidgets import QHBoxLayout, QSplitter, QStackedWidget, QVBoxLayout, QWidget
 
 from ui.chat.composer import Composer, ComposerArea
@@ -29,16 +29,30 @@ class ChatView(QSplitter):
         self.welcome = Welcome()
         self.composer = Composer()
         self._content = QStackedWidget()
+        self._content.setMinimumHeight(theme.space(10))  # or the tallest page would press the composer together
         self._content.addWidget(self.welcome)
         self.addWidget(self.sidebar)
         self.addWidget(self._make_page())
         self.setChildrenCollapsible(False)
         self.setHandleWidth(theme.size("line-width"))
         self.setStretchFactor(1, 1)
-        self.set_sidebar_width(theme.size("sidebar-width"))
+        self._sidebar_width = theme.size("sidebar-width")
+        self.splitterMoved.connect(self._remember_width)
 
     def set_sidebar_width(self, width: int) -> None:
-        self.setSizes([width, max(1, theme.size("window-width") - width)])
+        """Until the view has its size for the first time, this only remembers."""
+        self._sidebar_width = width
+        if self.isVisible():
+            self.setSizes([width, max(1, self.width() - width)])
+
+    def showEvent(self, event: QShowEvent) -> None:
+        super().showEvent(event)
+        if not event.spontaneous():
+            self.set_sidebar_width(self._sidebar_width)
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        self.composer.set_room(event.size().height())
 
     def add_transcript(self, transcript: QWidget) -> None:
         self._content.addWidget(transcript)
@@ -62,6 +76,9 @@ class ChatView(QSplitter):
             self.escape_pressed.emit()
         else:
             super().keyPressEvent(event)
+
+    def _remember_width(self) -> None:
+        self._sidebar_width = self.sidebar.width()
 
     def _make_page(self) -> QWidget:
         page = QWidget()

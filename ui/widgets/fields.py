@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtGui import QFocusEvent, QKeyEvent, QMouseEvent, QWheelEvent
-from PySide6.QtWidgets import QAbstractSpinBox, QHBoxLayout, QLineEdit, QSlider, QSpinBox, QStackedWidget, QWidget
+from PySide6.QtWidgets import QHBoxLayout, QLineEdit, QSlider, QSpinBox, QStackedWidget, QWidget
 
 from ui.theme import theme
 from ui.widgets.focus import FocusRing
@@ -20,7 +20,6 @@ class NumberField(QSpinBox):
         self.setSingleStep(step)
         self.setGroupSeparatorShown(True)
         self.setKeyboardTracking(False)
-        self.setButtonSymbols(QAbstractSpinBox.ButtonSymbols.NoButtons)
         self.setAlignment(Qt.AlignmentFlag.AlignRight)
         self.setAccessibleName(name)
         self.setFixedWidth(theme.size("field-width"))
@@ -47,6 +46,7 @@ class SliderField(QWidget):
         self._slider.setRange(0, round(maximum / step))
         self._slider.setFixedWidth(theme.size("slider-width"))
         self._slider.setAccessibleName(name)
+        self.setFocusProxy(self._slider)
         self._number = label("", "ui")
         self._number.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
         self._number.setFixedWidth(theme.space(10))

@@ -124,6 +124,7 @@ class Sheet(Overlay):
         card.setProperty("role", "card")
         card.setAccessibleName(title)
         super().__init__(host, card)
+        self._width = theme.size("sheet-width")
         self._layout = QVBoxLayout(card)
         self._layout.setContentsMargins(*[theme.space(6)] * 4)
         self._layout.setSpacing(theme.space(3))
@@ -146,6 +147,8 @@ class Sheet(Overlay):
         view.setLineWrapMode(QPlainTextEdit.LineWrapMode.NoWrap)
         view.setAccessibleName("Details")
         view.setTabChangesFocus(True)
+        view.setMinimumHeight(theme.size("detail-height"))
+        self._width = theme.size("sheet-wide")
         self._layout.addWidget(view)
 
     def add_button(self, text: str, action: Callable[[], object] | None = None, kind: str = "plain") -> None:
@@ -171,7 +174,7 @@ class Sheet(Overlay):
 
     def _place(self, card: QWidget) -> None:
         margin = theme.space(6)
-        width = min(theme.size("sheet-width"), self.width() - 2 * margin)
+        width = min(self._width, self.width() - 2 * margin)
         height = card.heightForWidth(width) if card.hasHeightForWidth() else card.sizeHint().height()
         height = min(height, self.height() - 2 * margin)
         card.setGeometry((self.width() - width) // 2, (self.height() - height) // 2, width, height)

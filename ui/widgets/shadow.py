@@ -10,7 +10,7 @@ from PySide6.QtGui import QPainter
 
 from ui.theme import theme
 
-_N_LAYERS = 10
+_N_LAYERS = 8
 
 
 def paint_shadow(painter: QPainter, rect: QRectF, radius: float) -> None:

@@ -242,7 +242,9 @@ def test_an_answer_that_fails_says_why_and_can_be_tried_again(world: World) -> N
     world.start()
     world.send("Too long")
 
-    world.engine.emit(RequestFailed(world.last_request(), ErrorInfo("ContextTooLong", "It is too long.", "Shorten it.")))
+    world.engine.emit(
+        RequestFailed(world.last_request(), ErrorInfo("ContextTooLong", "It is too long.", "Shorten it."))
+    )
     world.qtbot.waitUntil(lambda: "failed" in world.transcript.drawn())
     assert world.transcript.views[-1].error == "It is too long. Shorten it."
 

@@ -11,8 +11,10 @@ from __future__ import annotations
 
 def preload() -> None:
     """Import what is imported late otherwise. Takes some tenths of a second. Thread: any but the GUI's."""
-    from ui.widgets.markdown import formulas, highlight, parser
+    import ui.widgets.markdown.formulas
+    import ui.widgets.markdown.highlight
+    import ui.widgets.markdown.parser
 
-    parser.preload()
-    highlight.preload()
-    formulas.preload()
+    ui.widgets.markdown.parser.preload()
+    ui.widgets.markdown.highlight.preload()
+    ui.widgets.markdown.formulas.preload()

@@ -57,6 +57,10 @@ class Section:
     blocks: tuple[Block, ...]
     number: int | None = None
 
+    @property
+    def is_table(self) -> bool:
+        return any(isinstance(block, TableBlock) and not block.frames for block in self.blocks)
+
 
 def preload() -> None:
     _markdown()
@@ -68,7 +72,7 @@ def parse(text: str, references: References, first_line: int = 0, first_number: 
     ``first_number`` continues an ordered list that ``text`` begins with.
     """
     tokens = _markdown().parse(text, references)
-    sections = []
+    sections: list[Section] = []
     for group in _groups(tokens):
         section = _section(group, first_line, first_number if not sections else None)
         if _is_too_deep(group):

@@ -10,14 +10,17 @@ import time
 from collections.abc import Sequence
 from math import inf
 
-from ui.widgets.markdown.blocks import Block, CodeBlock, PlainBlock, TableBlock
+from ui.widgets.markdown.blocks import Block, CodeBlock, PlainBlock, TextBlock
 from ui.widgets.markdown.fences import MAX_LINE_CHARS, OpenFence
 from ui.widgets.markdown.parser import References, Section, parse
 
-MAX_SECTION_CHARS = 6_000
+MAX_SECTION_CHARS = 4_000
 """Longer than any paragraph meant to be read. At this length the worst inputs cost markdown_it about 0.1 s."""
 
-_MAX_SECTION_WITH_CODE_CHARS = 24_000
+_MAX_OUTLINE_CHARS = 12_000
+"""For an item with many short paragraphs and listings in it, which costs in proportion to its length."""
+
+_SHORT_CHARS = 1_000
 _MIN_STEP_CHARS = 512
 _FENCE_STEP_CHARS = 64_000
 _MAX_PLAIN_CHARS = 4_000
@@ -65,7 +68,10 @@ class MarkdownStream:
         self._has_definitions = _DEFINITION.search(self.text) is not None
 
     def advance(self, budget_s: float = inf) -> int:
-        """Read for about ``budget_s``, at least one step. Returns the index of the first block that may have changed."""
+        """Read for about ``budget_s``, at least one step.
+
+        Returns the index of the first block that may have changed.
+        """
         deadline = time.perf_counter() + budget_s
         first_changed = self._reader.n_stable
         while True:
@@ -131,11 +137,11 @@ class _Reader:
 
     def _read_sections(self, is_end: bool) -> None:
         while True:
-            sections = self._parse(self._tail if is_end else _with_closed_ends(_without_undecided_line(self._tail)))
-            rest = self._freeze_all_but_last(sections)
+            shown = self._tail if is_end else _with_closed_ends(_without_undecided_line(self._tail))
+            rest = self._freeze_all_but_last(self._parse(shown))
             if self._enter_fence(is_end):
                 return
-            if not self._cut(rest):
+            if not self._cut(rest, shown.endswith(self._tail)):
                 for section in rest:
                     self.blocks.extend(section.blocks)
                 return
@@ -172,17 +178,16 @@ class _Reader:
         self._tail = self._tail[n_chars:]
         self._table_head = ""
 
-    def _cut(self, rest: Sequence[Section]) -> bool:
-        """End what is too long where it is; returns False if nothing is."""
-        last = rest[-1].blocks[-1] if rest and rest[-1].blocks else None
-        limit = _MAX_SECTION_WITH_CODE_CHARS if isinstance(last, CodeBlock) else MAX_SECTION_CHARS
+    def _cut(self, rest: Sequence[Section], is_whole: bool) -> bool:
+        """End what is too long where it is; returns False if nothing is. ``is_whole``: ``rest`` is all of the tail."""
+        limit = _MAX_OUTLINE_CHARS if rest and _is_outline(rest[-1]) else MAX_SECTION_CHARS
         if len(self._tail) < limit:
             return False
         end = self._tail.rfind("\n", 0, limit) + 1 or self._tail.rfind(" ", 0, limit) + 1 or limit
         head = self._head
-        if isinstance(last, TableBlock) and not last.frames:
+        if rest and rest[-1].is_table:
             head = head or "".join(self._tail.splitlines(keepends=True)[:2])
-        self._freeze(self._parse(self._tail[:end]), end)
+        self._freeze(rest if is_whole and end == len(self._tail) else self._parse(self._tail[:end]), end)
         self._table_head = head
         return True
 
@@ -228,6 +233,14 @@ class _Reader:
         self._number = None
         self.blocks.append(fence.piece(None, is_last=True, is_closed=True))
         self.n_stable = len(self.blocks)
+
+
+def _is_outline(section: Section) -> bool:
+    return all(isinstance(block, CodeBlock) or _is_short(block) for block in section.blocks)
+
+
+def _is_short(block: Block) -> bool:
+    return isinstance(block, TextBlock) and sum(len(span.text) for span in block.spans) < _SHORT_CHARS
 
 
 def _without_undecided_line(text: str) -> str:

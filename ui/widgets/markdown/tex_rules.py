@@ -15,8 +15,7 @@ _INDENT_OF_CODE = 4
 
 def use(markdown: MarkdownIt) -> None:
     markdown.inline.ruler.before("escape", "tex_inline", _inline)
-    interrupts = {"alt": ["paragraph", "reference", "blockquote", "list"]}
-    markdown.block.ruler.before("fence", "tex_block", _block, interrupts)
+    markdown.block.ruler.before("fence", "tex_block", _block, {"alt": ["paragraph", "reference", "blockquote", "list"]})
 
 
 def _inline(state: StateInline, silent: bool) -> bool:

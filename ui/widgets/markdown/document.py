@@ -1,0 +1,203 @@
+"""One block as a text document. The only things a document of ours can ever load are formulas that we drew."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import singledispatchmethod
+from itertools import accumulate
+
+from PySide6.QtCore import Qt, QUrl
+from PySide6.QtGui import QFont, QImage, QTextCharFormat, QTextCursor, QTextDocument, QTextImageFormat, QTextOption
+
+from ui.widgets.markdown.blocks import (
+    Alignment,
+    Block,
+    CodeBlock,
+    MathBlock,
+    PlainBlock,
+    Span,
+    SpanStyle,
+    TableBlock,
+    TextBlock,
+)
+from ui.widgets.markdown.formulas import Formula, FormulaKey, formulas
+from ui.widgets.markdown.highlight import ColorRun
+from ui.widgets.markdown.plain import source_of_math
+from ui.widgets.markdown.sheet import Sheet
+
+_FORBIDDEN = {
+    0x2029: "\n",  # ends a paragraph
+    0xFDD0: "�",  # these begin and end a frame inside QTextDocument,
+    0xFDD1: "�",
+    0xFFFC: "�",  # and this stands for an image
+    0x00: "�",
+}
+_LINE_BREAK = "\u2028"
+_WRAP = QTextOption.WrapMode.WrapAtWordBoundaryOrAnywhere
+_IMAGE = "\ufffc"
+
+
+class BlockDocument(QTextDocument):
+    """Filled with one block after the other. ``waiting`` are the formulas in it that are not drawn yet."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setUndoRedoEnabled(False)
+        self.setDocumentMargin(0)
+        self.waiting: set[FormulaKey] = set()
+        self._sources: dict[int, str] = {}
+        self._sheet = Sheet()
+        self._pixel_ratio = 1.0
+
+    def loadResource(self, kind: int, name: QUrl | str) -> QImage | None:
+        return formulas().image(name.toString() if isinstance(name, QUrl) else name)
+
+    def fill(self, block: Block, sheet: Sheet, pixel_ratio: float) -> None:
+        """Replace everything by ``block``. The document is laid out once, after it."""
+        self._sheet, self._pixel_ratio = sheet, pixel_ratio
+        self.waiting.clear()
+        self._sources.clear()
+        self.clear()
+        cursor = QTextCursor(self)
+        cursor.beginEditBlock()
+        self._write(block, cursor)
+        cursor.endEditBlock()
+
+    def append_code(self, text: str) -> None:
+        """Let a listing grow."""
+        cursor = QTextCursor(self)
+        cursor.movePosition(QTextCursor.MoveOperation.End)
+        cursor.insertText(text.translate(_FORBIDDEN))
+
+    def paint_code(self, runs: Sequence[ColorRun], offset: int, sheet: Sheet) -> None:
+        """Colour parts of a listing; positions of ``runs`` count from ``offset``."""
+        cursor = QTextCursor(self)
+        cursor.beginEditBlock()
+        for run in runs:
+            cursor.setPosition(offset + run.start)
+            cursor.setPosition(offset + run.start + run.n_chars, QTextCursor.MoveMode.KeepAnchor)
+            cursor.mergeCharFormat(sheet.colored(run.color))
+        cursor.endEditBlock()
+
+    def text_between(self, start: int, end: int) -> str:
+        """The characters there as plain text, with formulas as TeX."""
+        cursor = QTextCursor(self)
+        cursor.setPosition(start)
+        cursor.setPosition(end, QTextCursor.MoveMode.KeepAnchor)
+        text = cursor.selectedText().replace("\u2029", "\n").replace(_LINE_BREAK, "\n").replace("\xa0", " ")
+        if _IMAGE not in text:
+            return text
+        positions = accumulate((_n_units(character) for character in text), initial=start)
+        pairs = zip(text, positions, strict=False)
+        return "".join(self._sources.get(at, "") if character == _IMAGE else character for character, at in pairs)
+
+    @singledispatchmethod
+    def _write(self, block: Block, cursor: QTextCursor) -> None:
+        """Rules have no text."""
+
+    @_write.register
+    def _(self, block: TextBlock, cursor: QTextCursor) -> None:
+        self._prepare(self._sheet.reading_font if not block.level else self._sheet.characters(level=block.level).font())
+        cursor.setBlockFormat(self._sheet.paragraph(block.level, grows=_has_formulas(block.spans)))
+        self._write_spans(block.spans, cursor, block.level)
+
+    @_write.register
+    def _(self, block: PlainBlock, cursor: QTextCursor) -> None:
+        self._prepare(self._sheet.reading_font)
+        cursor.setBlockFormat(self._sheet.paragraph())
+        cursor.insertText(_safe(block.text), self._sheet.characters())
+
+    @_write.register
+    def _(self, block: CodeBlock, cursor: QTextCursor) -> None:
+        self._prepare(self._sheet.code_font, QTextOption.WrapMode.NoWrap)
+        cursor.setBlockFormat(self._sheet.listing())
+        characters = QTextCharFormat()
+        characters.setForeground(self._sheet.text_color)
+        cursor.setBlockCharFormat(characters)
+        cursor.insertText(block.text.translate(_FORBIDDEN), characters)
+
+    @_write.register
+    def _(self, block: MathBlock, cursor: QTextCursor) -> None:
+        self._prepare(self._sheet.reading_font)
+        cursor.setBlockFormat(self._sheet.aligned(Alignment.CENTER, grows=True))
+        self._write_formula(Span(block.tex, SpanStyle.MATH | SpanStyle.DISPLAY), cursor, 0, is_alone=True)
+        if block.label:
+            cursor.insertText(f"    ({_safe(block.label)})", self._sheet.characters())
+
+    @_write.register
+    def _(self, block: TableBlock, cursor: QTextCursor) -> None:
+        self._prepare(self._sheet.reading_font, QTextOption.WrapMode.WordWrap)
+        cursor.setBlockFormat(self._sheet.hidden_line())
+        table = cursor.insertTable(len(block.rows), max(1, len(block.alignments)), self._sheet.table())
+        for row, cells in enumerate(block.rows):
+            for column, spans in enumerate(cells[: len(block.alignments)]):
+                cell = table.cellAt(row, column)
+                cell.setFormat(self._sheet.cell(is_first_column=column == 0, is_head=row == 0))
+                inside = cell.firstCursorPosition()
+                inside.setBlockFormat(self._sheet.aligned(block.alignments[column], grows=_has_formulas(spans)))
+                self._write_spans(spans, inside, extra=SpanStyle.BOLD if row == 0 else SpanStyle.NONE)
+        last = QTextCursor(self.lastBlock())
+        last.setBlockFormat(self._sheet.hidden_line())
+
+    def _prepare(self, font: QFont, wrap: QTextOption.WrapMode = _WRAP) -> None:
+        self.setDefaultFont(font)
+        option = QTextOption()
+        option.setTextDirection(Qt.LayoutDirection.LayoutDirectionAuto)
+        option.setWrapMode(wrap)
+        self.setDefaultTextOption(option)
+
+    def _write_spans(
+        self, spans: Sequence[Span], cursor: QTextCursor, level: int = 0, extra: SpanStyle = SpanStyle.NONE
+    ) -> None:
+        for span in spans:
+            if span.style & SpanStyle.MATH:
+                self._write_formula(span, cursor, level)
+            else:
+                cursor.insertText(_safe(span.text), self._characters(span, level, extra))
+
+    def _characters(self, span: Span, level: int, extra: SpanStyle = SpanStyle.NONE) -> QTextCharFormat:
+        characters = self._sheet.characters(span.style | extra, level, is_link=bool(span.href))
+        if span.href:
+            characters.setAnchor(True)
+            characters.setAnchorHref(span.href)
+        return characters
+
+    def _write_formula(self, span: Span, cursor: QTextCursor, level: int, is_alone: bool = False) -> None:
+        key = self._formula_key(span, level, is_alone)
+        formula = formulas().get(key)
+        if not isinstance(formula, Formula):
+            self.waiting.add(key)
+            cursor.insertText(_safe(source_of_math(span)), self._characters(span, level))
+            return
+        self._sources[cursor.position()] = source_of_math(span)
+        image = QTextImageFormat()
+        image.setName(key.name)
+        image.setWidth(formula.width)
+        image.setHeight(formula.height)
+        image.setFont(self._sheet.characters(level=level).font())
+        if formula.is_centred:
+            image.setVerticalAlignment(QTextCharFormat.VerticalAlignment.AlignMiddle)
+        cursor.insertImage(image)
+
+    def _formula_key(self, span: Span, level: int, is_alone: bool) -> FormulaKey:
+        return FormulaKey(
+            tex=span.text,
+            is_display=bool(span.style & SpanStyle.DISPLAY),
+            size_px=self._sheet.formula_size_px,
+            color=self._sheet.text_color.name(),
+            pixel_ratio=self._pixel_ratio,
+            axis_px=None if is_alone else self._sheet.axis_px(level),
+        )
+
+
+def _has_formulas(spans: Sequence[Span]) -> bool:
+    return any(span.style & SpanStyle.MATH for span in spans)
+
+
+def _n_units(character: str) -> int:
+    """Positions in a document count UTF-16 units."""
+    return 2 if ord(character) > 0xFFFF else 1
+
+
+def _safe(text: str) -> str:
+    return text.translate(_FORBIDDEN).replace("\n", _LINE_BREAK)

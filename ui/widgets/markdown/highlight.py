@@ -1,0 +1,100 @@
+"""Which parts of a listing get which colour. The names are those of the theme's tokens."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from functools import cache
+from itertools import accumulate
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from pygments.lexer import Lexer
+
+MAX_HIGHLIGHTED_CHARS = 100_000
+_LAST_OF_ONE_UNIT = "\uffff"
+
+
+class ColorRun(NamedTuple):
+    """``n_chars`` characters from ``start`` in the colour of the token ``color``. Counted in UTF-16, as Qt does."""
+
+    start: int
+    n_chars: int
+    color: str
+
+
+_COLORS = {
+    "Keyword": "code-keyword",
+    "Keyword.Type": "code-type",
+    "Keyword.Constant": "code-number",
+    "Operator.Word": "code-keyword",
+    "Name.Tag": "code-keyword",
+    "Name.Function": "code-function",
+    "Name.Builtin": "code-function",
+    "Name.Builtin.Pseudo": "code-keyword",
+    "Name.Decorator": "code-function",
+    "Name.Attribute": "code-function",
+    "Name.Class": "code-type",
+    "Name.Exception": "code-type",
+    "Name.Namespace": "code-type",
+    "Literal.String": "code-string",
+    "Literal.Number": "code-number",
+    "Comment": "code-comment",
+    "Generic.Inserted": "ok",
+    "Generic.Deleted": "bad",
+    "Generic.Heading": "code-keyword",
+    "Generic.Subheading": "code-keyword",
+    "Generic.Prompt": "code-comment",
+}
+
+
+def preload() -> None:
+    _lexer("python")
+
+
+def runs(code: str, language: str) -> list[ColorRun]:
+    """The coloured parts, in order. Nothing for an unknown language or a very long text. Thread: any."""
+    lexer = _lexer(language.lower()) if len(code) <= MAX_HIGHLIGHTED_CHARS else None
+    if lexer is None:
+        return []
+    found = list(_runs(lexer, code))
+    return found if max(code, default="") <= _LAST_OF_ONE_UNIT else list(_in_utf16(found, code))
+
+
+def _runs(lexer: Lexer, code: str) -> Iterator[ColorRun]:
+    from pygments.lexer import RegexLexer
+
+    # The other way in, get_tokens, strips the text, and positions would no longer fit.
+    tokens = lexer.get_tokens_unprocessed(code) if isinstance(lexer, RegexLexer) else ()
+    for start, kind, text in tokens:
+        color = _color(kind)
+        if color is not None:
+            yield ColorRun(start, len(text), color)
+
+
+def _in_utf16(found: Iterable[ColorRun], code: str) -> Iterator[ColorRun]:
+    widths = (2 if character > _LAST_OF_ONE_UNIT else 1 for character in code)
+    units = list(accumulate(widths, initial=0))
+    for run in found:
+        start, end = units[run.start], units[run.start + run.n_chars]
+        yield ColorRun(start, end - start, run.color)
+
+
+@cache
+def _color(kind: tuple[str, ...]) -> str | None:
+    """The colour of the token type or of the nearest type above it."""
+    for n_parts in range(len(kind), 0, -1):
+        color = _COLORS.get(".".join(kind[:n_parts]))
+        if color is not None:
+            return color
+    return None
+
+
+@cache
+def _lexer(language: str) -> Lexer | None:
+    from pygments.lexers import get_lexer_by_name
+    from pygments.util import ClassNotFound
+
+    try:
+        return get_lexer_by_name(language) if language else None
+    except ClassNotFound:
+        return None
