@@ -5,14 +5,17 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import signal
+import socket
 import sys
 import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import QLockFile, QObject, QTimer, Signal
+from PySide6.QtCore import QLockFile, QObject, QSocketNotifier, QTimer, Signal
 from PySide6.QtGui import QIcon
 from PySide6.QtWidgets import QApplication
 
@@ -62,9 +65,11 @@ def run_gui(services_factory: Callable[[], Services], version: str = "") -> int:
     window.first_painted.connect(instance.listen)
     window.first_painted.connect(start.run)
     window.show()
+    signals = CloseOnSignals()
     try:
         return app.exec()
     finally:
+        signals.close()
         start.close()
         instance.close()
 
@@ -146,10 +151,10 @@ class SingleInstance(QObject):
         from PySide6.QtCore import QEventLoop
         from PySide6.QtNetwork import QLocalSocket
 
-        loop, socket, retry = QEventLoop(), QLocalSocket(), QTimer(interval=_RETRY_MS, singleShot=True)
-        retry.timeout.connect(lambda: socket.connectToServer(self._name))
-        socket.connected.connect(lambda: loop.exit(0))
-        socket.errorOccurred.connect(lambda _error: retry.start())
+        loop, caller, retry = QEventLoop(), QLocalSocket(), QTimer(interval=_RETRY_MS, singleShot=True)
+        retry.timeout.connect(lambda: caller.connectToServer(self._name))
+        caller.connected.connect(lambda: loop.exit(0))
+        caller.errorOccurred.connect(lambda _error: retry.start())
         QTimer.singleShot(_PATIENCE_MS, loop, lambda: loop.exit(1))
         retry.start()
         return loop.exec() == 0
@@ -161,18 +166,59 @@ class SingleInstance(QObject):
 
     def _on_call(self) -> None:
         if self._server is not None:
-            while (socket := self._server.nextPendingConnection()) is not None:
-                socket.disconnected.connect(socket.deleteLater)
-                socket.disconnectFromServer()
+            while (caller := self._server.nextPendingConnection()) is not None:
+                caller.disconnected.connect(caller.deleteLater)
+                caller.disconnectFromServer()
         self.called.emit()
+
+
+class CloseOnSignals(QObject):
+    """Ctrl+C in the terminal and the end of the session close the window as its own button does.
+
+    Python handles a signal between two of its own instructions, and Qt's loop may wait for long before the next one;
+    the byte that Python writes for each signal wakes the loop.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._ours, self._pythons = socket.socketpair()
+        self._pythons.setblocking(False)
+        self._old_descriptor = signal.set_wakeup_fd(self._pythons.fileno(), warn_on_full_buffer=False)
+        self._old = {number: signal.signal(number, _nothing) for number in (signal.SIGINT, signal.SIGTERM)}
+        self._notifier = QSocketNotifier(self._ours.fileno(), QSocketNotifier.Type.Read, self)
+        self._notifier.activated.connect(self._on_signal)
+
+    def close(self) -> None:
+        self._notifier.setEnabled(False)
+        for number, handler in self._old.items():
+            signal.signal(number, handler)
+        signal.set_wakeup_fd(self._old_descriptor)
+        self._ours.close()
+        self._pythons.close()
+
+    def _on_signal(self) -> None:
+        self._ours.recv(64)
+        QApplication.closeAllWindows()
+
+
+def _nothing(_number: int, _frame: FrameType | None) -> None:
+    pass
 
 
 def report_first_paint() -> None:
     """For the test that watches the start: see FIRST_PAINT_VARIABLE."""
     target = os.environ.get(FIRST_PAINT_VARIABLE)
     if target:
-        now_s, modules = time.time(), sorted(sys.modules)
-        import psutil
+        told = {"seconds": _age_s(), "modules": sorted(sys.modules)}
+        Path(target).write_text(json.dumps(told), encoding="utf-8")
 
-        seconds = now_s - psutil.Process().create_time()
-        Path(target).write_text(json.dumps({"seconds": seconds, "modules": modules}), encoding="utf-8")
+
+def _age_s() -> float:
+    """How long this process exists, to a hundredth of a second."""
+    status = Path("/proc/self/stat")
+    if status.exists():  # psutil adds the time of the boot here, which Linux tells in whole seconds
+        n_ticks = int(status.read_text(encoding="ascii").rpartition(")")[2].split()[19])
+        return time.clock_gettime(time.CLOCK_BOOTTIME) - n_ticks / os.sysconf("SC_CLK_TCK")
+    import psutil
+
+    return time.time() - psutil.Process().create_time()

@@ -52,6 +52,7 @@ class MainWindow(QMainWindow):
         self._build()
         self._restore(settings)
         self._add_shortcuts()
+        self._chat.composer.focus()
 
     def attach(self, services: Services, bridge: EngineBridge) -> None:
         """Bring the window to life. What this imports is slow to import, so it happens after the first paint."""

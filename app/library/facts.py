@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from pathlib import Path
 
 import msgspec
@@ -13,6 +14,11 @@ from engine.gguf import GgufHeader, check_loadable, read_header
 _logger = logging.getLogger(__name__)
 
 _MAX_NAME_LENGTH = 80
+_FILE_ENDINGS = re.compile(
+    r"([-_.]\d{5}-of-\d{5})?([-_.]((UD|i1)[-_])?(I?Q\d(_[A-Z0-9]+)*|TQ\d_\d|B?F(16|32)|FP16|MXFP4(_MOE)?))?([-_.]\d{5}-of-\d{5})?$",
+    re.IGNORECASE,
+)
+_EMPTY_NAMES = {"", "model", "ggml model", "ggml", "gguf"}
 
 
 class ModelFacts(msgspec.Struct, frozen=True):
@@ -87,12 +93,22 @@ def _identity(path: Path) -> tuple[int, int]:
 
 def _facts(header: GgufHeader) -> ModelFacts:
     return ModelFacts(
-        _one_line(header.name) or header.path.stem,
+        _one_line(display_name(header.path.stem, header.name)),
         _one_line(header.architecture),
         header.quantization,
         header.n_params,
         header.n_ctx_train,
     )
+
+
+def display_name(stem: str, name_inside: str) -> str:
+    """The file's name in words, without its type: what its publisher chose and its user knows.
+
+    The name inside is often left over from training ("Mix1 Ep2"), and is used where the file's says nothing.
+    """
+    bare = _FILE_ENDINGS.sub("", stem)
+    words = " ".join(re.split(r"[-_ ]+", bare)).strip()
+    return name_inside if words.casefold() in _EMPTY_NAMES and name_inside else words or stem
 
 
 def _one_line(text: str) -> str:

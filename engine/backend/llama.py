@@ -200,7 +200,7 @@ class LlamaBackend:
     def _describe(self, spec: LoadSpec, load_s: float) -> ModelInfo:
         return ModelInfo(
             path=spec.path,
-            name=self._metadata("general.name") or Path(spec.path).stem,
+            name=Path(spec.path).stem,
             architecture=self._metadata("general.architecture"),
             description=_read_string(lambda buffer, size: lib.llama_model_desc(self._model, buffer, size)),
             n_params=lib.llama_model_n_params(self._model),

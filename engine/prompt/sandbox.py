@@ -37,7 +37,8 @@ MAX_FIELD_WIDTH = 999
 ITEM_WEIGHT = 32
 """What a place in a list weighs beside its content."""
 
-_WIDE_FIELD = re.compile(r"\*|\d{4,}")
+_WIDE_SPEC = re.compile(r"\d{4,}")
+_WIDE_PERCENT_FIELD = re.compile(r"%(?:\([^)%]*\))?[-#0 +]*(?:\*|\d{4,}|\d*\.(?:\*|\d{4,}))")
 
 _PLAIN_FILTERS = frozenset(
     {"abs", "attr", "capitalize", "count", "d", "default", "dictsort", "e", "escape", "first", "float", "groupby"}
@@ -239,7 +240,7 @@ class BoundedEnvironment(ImmutableSandboxedEnvironment):
             self.require(self.weigh(sequence) * count)
 
     def _check_percent_format(self, text: str, values: Any) -> None:
-        if _WIDE_FIELD.search(text):
+        if _WIDE_PERCENT_FIELD.search(text):
             raise TooHeavy("it formatted a field of too great a width")
         self.require(len(text) + text.count("%") * (self.weigh(values) + MAX_FIELD_WIDTH))
 
@@ -282,7 +283,7 @@ class BoundedFormatter(SandboxedFormatter):
         self._weight = 0
 
     def format_field(self, value: Any, format_spec: str) -> str:
-        if _WIDE_FIELD.search(format_spec):
+        if _WIDE_SPEC.search(format_spec):
             raise TooHeavy("it formatted a field of too great a width")
         field = str(super().format_field(self._environment.bounded(value), format_spec))
         self._weight += len(field)

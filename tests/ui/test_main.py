@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import textwrap
@@ -82,6 +83,17 @@ def test_another_data_folder_is_another_hearth(hearth_home: Path, tmp_path: Path
         assert first.poll() is None
 
         first.terminate()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_closes_the_window_as_its_button_does(hearth_home: Path, number: signal.Signals) -> None:
+    with start(LEAVE_WHEN_CALLED, hearth_home) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+
+        process.send_signal(number)
+
+        assert process.wait(60) == 0
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root writes everywhere")

@@ -9,7 +9,7 @@ from PySide6.QtWidgets import QHBoxLayout, QSizePolicy, QTextEdit, QVBoxLayout, 
 from ui.theme import theme
 from ui.widgets.buttons import IconButton, TextButton
 from ui.widgets.gauge import ContextGauge
-from ui.widgets.labels import ElidedLabel, label
+from ui.widgets.labels import ElidedLabel
 from ui.widgets.shadow import paint_shadow
 
 _PLACEHOLDER = "Write a message"
@@ -85,7 +85,7 @@ class Composer(QWidget):
         self.setMaximumWidth(theme.size("page-width"))
         self._streaming = False
         self._busy = False
-        self._blocked_by = ""
+        self._blocked_by: str | None = None
         self._edit = ComposerText()
         self._editing = self._make_editing_row()
         self._reason = ElidedLabel("", "small", "dim")
@@ -105,8 +105,8 @@ class Composer(QWidget):
         return self._edit.toPlainText()
 
     @property
-    def blocked_by(self) -> str:
-        """Why nothing can be sent, or nothing."""
+    def blocked_by(self) -> str | None:
+        """Why nothing can be sent, or None where it can."""
         return self._blocked_by
 
     @property
@@ -137,8 +137,11 @@ class Composer(QWidget):
         self._edit.setReadOnly(busy)
         self._refresh()
 
-    def block(self, reason: str) -> None:
-        """Say in place why nothing can be sent; an empty reason allows it again. Writing is always possible."""
+    def block(self, reason: str | None) -> None:
+        """Say in place why nothing can be sent; None allows it again, an empty reason goes without saying.
+
+        Writing is always possible.
+        """
         self._blocked_by = reason
         self._refresh()
 
@@ -165,7 +168,7 @@ class Composer(QWidget):
             self._submit()
 
     def _can_send(self) -> bool:
-        return bool(self.text.strip()) and not (self._busy or self._streaming or self._blocked_by)
+        return bool(self.text.strip()) and self._blocked_by is None and not (self._busy or self._streaming)
 
     def _refresh(self) -> None:
         if self._streaming:
@@ -173,7 +176,7 @@ class Composer(QWidget):
         else:
             self.button.describe("arrow-up", "Send", "Enter", "accent-ink")
         self.button.setEnabled(self._streaming or self._can_send())
-        self._reason.setText(self._blocked_by)
+        self._reason.setText(self._blocked_by or "")
         self._choose.setVisible(bool(self._blocked_by))
 
     def _make_editing_row(self) -> QWidget:
@@ -183,7 +186,8 @@ class Composer(QWidget):
         cancel.clicked.connect(self.edit_cancelled)
         layout = QHBoxLayout(row)
         layout.setContentsMargins(0, 0, 0, 0)
-        layout.addWidget(label("Editing a message. Sending starts a new branch from here.", "small", "dim"), stretch=1)
+        words = "Editing a message. Sending starts a new branch from here."
+        layout.addWidget(ElidedLabel(words, "small", "dim"), stretch=1)
         layout.addWidget(cancel)
         row.hide()
         return row

@@ -35,10 +35,10 @@ class ModelState(StrEnum):
 
 
 _REASONS = {
-    ModelState.UNKNOWN: "",
+    ModelState.UNKNOWN: "",  # for a moment only
     ModelState.NONE: "No model is loaded. You can write already; sending needs a model.",
-    ModelState.LOADING: "",
-    ModelState.READY: "",
+    ModelState.LOADING: None,
+    ModelState.READY: None,
     ModelState.FAILED: "The model is not loaded. Load it again, or choose another one.",
 }
 
@@ -80,8 +80,8 @@ class ModelControl(QObject):
         return self._state is ModelState.NONE and not self._has_models
 
     @property
-    def blocks_sending(self) -> str:
-        """Why nothing can be sent now, or nothing. A model that loads takes messages already."""
+    def blocks_sending(self) -> str | None:
+        """Why nothing can be sent now, or None where it can. A model that loads takes messages already."""
         return _REASONS[self._state]
 
     def start(self) -> None:

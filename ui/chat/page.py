@@ -21,7 +21,7 @@ from ui.chat.model_control import ModelControl, ModelState
 from ui.chat.view import ChatView
 from ui.errors import describe
 from ui.tasks import Operation
-from ui.widgets.banner import BannerAction, BannerText, Tone, details_action
+from ui.widgets.banner import BannerText, Tone, details_action
 from ui.widgets.overlay import Sheet
 from ui.widgets.transcript import MessageView, Transcript
 
@@ -54,10 +54,12 @@ class ChatPage(QObject):
         self._models = models
         self._queue = queue
         self._open_id: int | None = None
+        self._has_opened = False
         self._thread: Thread | None = None
         self._shown: tuple[MessageView, ...] = ()
         self._drafts = Drafts()
         self._editing: int | None = None
+        self._saving_problem: ErrorInfo | None = None
         view.add_transcript(transcript)
         self._connect_view()
         self._connect_transcript()
@@ -70,7 +72,8 @@ class ChatPage(QObject):
     def open(self, conversation_id: int | None) -> None:
         """Show a conversation, or with None an empty page that becomes one with the first message."""
         self._leave_edit()
-        self._drafts.keep(self._open_id, self._composer.text)
+        self._drafts.keep(self._open_id if self._has_opened else conversation_id, self._composer.text)
+        self._has_opened = True  # what was typed before the first conversation was open belongs to that one
         self._open_id = conversation_id
         self._view.banners.clear(_CONVERSATION)
         self._composer.set_busy(False)
@@ -105,6 +108,7 @@ class ChatPage(QObject):
         self._view.title.renamed.connect(self._on_title_edited)
         self._view.welcome.example_picked.connect(self._on_example_picked)
         self._view.sidebar.list.confirmed.connect(self._composer.focus)
+        self._view.sidebar.new_button.clicked.connect(self._composer.focus)
         self._composer.submitted.connect(self.submit)
         self._composer.stop_requested.connect(self.stop)
         self._composer.edit_cancelled.connect(self._leave_edit)
@@ -134,6 +138,7 @@ class ChatPage(QObject):
         self._composer.gauge.hide()
         self._refresh_composer()
         self._refresh_welcome()
+        self._show_saving_problem()
 
     def _show(self, thread: Thread) -> None:
         if thread.conversation.id != self._open_id:
@@ -225,7 +230,7 @@ class ChatPage(QObject):
 
     def _regenerate(self, answer_id: int) -> None:
         model_name = self._models.name
-        if self._models.blocks_sending:
+        if self._models.blocks_sending is not None:
             self._models.open_picker()
         else:
             self._run(lambda: self._chats.regenerate(answer_id, model_name), self._show)
@@ -331,13 +336,16 @@ class ChatPage(QObject):
         self._view.banners.show_banner(_CONVERSATION, BannerText(info.text, info.hint), *details)
 
     def _show_saving_problem(self) -> None:
-        """The disk may be full or read-only: said once, and for as long as it is so."""
+        """The disk may be full or read-only: said once, and taken back when it is so no more."""
         problem = self._chats.problem
+        if problem == self._saving_problem:
+            return
+        self._saving_problem = problem
         if problem is None:
             self._view.banners.clear(_SAVING)
-        elif not self._view.banners.text(_SAVING):
-            again = BannerAction("Try again", lambda: self.open(self._open_id))
-            self._view.banners.show_banner(_SAVING, BannerText(problem.text, problem.hint, Tone.WARN), again)
+        else:
+            content = BannerText(problem.text, problem.hint, Tone.WARN)
+            self._view.banners.show_banner(_SAVING, content, *details_action(self._view.window(), problem))
 
     def _messages(self) -> tuple[Message, ...]:
         return self._thread.messages if self._thread is not None else ()

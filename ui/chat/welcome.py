@@ -5,7 +5,7 @@ from __future__ import annotations
 from PySide6.QtCore import QRectF, Qt, Signal
 from PySide6.QtGui import QPainter, QPaintEvent
 from PySide6.QtSvg import QSvgRenderer
-from PySide6.QtWidgets import QStackedWidget, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QLabel, QStackedWidget, QVBoxLayout, QWidget
 
 import resources
 from ui.theme import theme
@@ -45,9 +45,8 @@ class Welcome(QStackedWidget):
 
     def _make_invitation(self) -> QWidget:
         page, column = _centred_column()
-        column.addWidget(label("What shall we think about?", "title"), alignment=Qt.AlignmentFlag.AlignHCenter)
-        words = label("Everything you write stays on this machine.", "reading", "dim")
-        column.addWidget(words, alignment=Qt.AlignmentFlag.AlignHCenter)
+        column.addWidget(_centred("What shall we think about?", "title"))
+        column.addWidget(_centred("Everything you write stays on this machine.", "reading", "dim"))
         column.addSpacing(theme.space(4))
         for example in EXAMPLES:
             chip = TextButton(example, "chip")
@@ -58,11 +57,10 @@ class Welcome(QStackedWidget):
 
     def _make_no_model(self) -> QWidget:
         page, column = _centred_column()
-        column.addWidget(label("No model yet", "title"), alignment=Qt.AlignmentFlag.AlignHCenter)
-        words = label("Hearth answers with a language model from a file on this machine.", "reading", "dim")
-        column.addWidget(words, alignment=Qt.AlignmentFlag.AlignHCenter)
-        more = label("Open a GGUF file; it stays where it is.", "reading", "dim")
-        column.addWidget(more, alignment=Qt.AlignmentFlag.AlignHCenter)
+        column.addWidget(_centred("No model yet", "title"))
+        words = "Hearth answers with a language model from a file on this machine."
+        column.addWidget(_centred(words, "reading", "dim"))
+        column.addWidget(_centred("Open a GGUF file; it stays where it is.", "reading", "dim"))
         column.addSpacing(theme.space(4))
         button = TextButton("Open a model file", "primary", "folder-open")
         button.clicked.connect(self.file_wanted)
@@ -82,6 +80,12 @@ class Mark(QWidget):
 
     def paintEvent(self, event: QPaintEvent) -> None:
         self._renderer.render(QPainter(self), QRectF(self.rect()))
+
+
+def _centred(text: str, role: str, tone: str = "text") -> QLabel:
+    made = label(text, role, tone, wrap=True)
+    made.setAlignment(Qt.AlignmentFlag.AlignCenter)
+    return made
 
 
 def _centred_column() -> tuple[QWidget, QVBoxLayout]:

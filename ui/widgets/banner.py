@@ -106,7 +106,6 @@ class BannerArea(QWidget):
         self._layout.setContentsMargins(theme.space(5), theme.space(3), theme.space(5), 0)
         self._layout.setSpacing(theme.space(2))
         self.hide()
-        theme.changed.connect(self.update)
 
     def show_banner(self, topic: str, content: BannerText, *actions: BannerAction) -> None:
         """Show it in place of the topic's last one, and have a screen reader say it."""

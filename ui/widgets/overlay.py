@@ -33,6 +33,8 @@ class Overlay(QWidget):
         self.hide()
 
     def open(self) -> None:
+        if self.isVisible():
+            return
         self._focus_before = QApplication.focusWidget()
         self._fit()
         self.show()

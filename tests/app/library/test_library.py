@@ -57,7 +57,7 @@ def test_an_empty_or_missing_folder_has_no_models(paths: Paths) -> None:
 def test_a_model_is_described_by_its_header(paths: Paths) -> None:
     path = make_tiny_gguf(paths.models / "tiny-F32.gguf")
     entry = only(Library(paths))
-    assert (entry.id, entry.path, entry.name, entry.architecture) == ("tiny-F32", path, "Tiny", "llama")
+    assert (entry.id, entry.path, entry.name, entry.architecture) == ("tiny-F32", path, "tiny", "llama")
     assert (entry.quantization, entry.n_ctx_train, entry.source) == ("F32", 4096, Source.FOLDER)
     assert entry.size_bytes == path.stat().st_size
     assert 50_000 < entry.n_params < entry.size_bytes / 4
@@ -70,8 +70,8 @@ def test_the_starter_model_is_told_apart(paths: Paths) -> None:
 
 
 def test_models_stand_in_the_order_of_their_names(paths: Paths) -> None:
-    for file, name in (("1", "zebra"), ("2", "Apple"), ("3", "mango")):
-        make_tiny_gguf(paths.models / f"{file}.gguf", metadata={"general.name": name})
+    for name in ("zebra", "Apple", "mango"):
+        make_tiny_gguf(paths.models / f"{name}.gguf")
     assert [entry.name for entry in Library(paths).entries()] == ["Apple", "mango", "zebra"]
 
 
@@ -134,7 +134,7 @@ def test_a_file_that_may_not_be_read_is_an_entry_that_says_so(paths: Paths) -> N
 
 
 def test_names_from_files_are_one_short_line(paths: Paths) -> None:
-    make_tiny_gguf(paths.models / "a.gguf", metadata={"general.name": " evil\n\x1b[31m\u202ename " + "x" * 500})
+    make_tiny_gguf(paths.models / "model.gguf", metadata={"general.name": " evil\n\x1b[31m\u202ename " + "x" * 500})
     name = only(Library(paths)).name
     assert name.startswith("evil [31m name xxx")
     assert len(name) == 80
@@ -283,7 +283,7 @@ def test_a_path_outside_the_library_is_found_without_adding_it(paths: Paths, els
     path = make_tiny_gguf(elsewhere / "once.gguf")
     library = Library(paths)
     entry = library.find(str(path))
-    assert (entry.path, entry.name, entry.problem) == (path, "Tiny", None)
+    assert (entry.path, entry.name, entry.problem) == (path, "once", None)
     assert library.find(entry.id) == entry
     assert library.entries() == []
 
@@ -319,8 +319,8 @@ def test_headers_are_read_once_until_a_file_changes(paths: Paths, monkeypatch: p
     library.entries()
     Library(paths).entries()
     assert sorted(read) == ["a.gguf", "b.gguf", "b.gguf", "b.gguf"]
-    make_tiny_gguf(paths.models / "a.gguf", metadata={"general.name": "Changed"})
-    assert [entry.name for entry in library.entries()] == ["b", "Changed"]
+    make_tiny_gguf(paths.models / "a.gguf", metadata={"llama.context_length": 77})
+    assert [entry.n_ctx_train for entry in library.entries()] == [77, 0]
 
 
 @pytest.mark.parametrize("content", [b"", b"[]", b"\xff", b'{"a": 1}'])

@@ -72,7 +72,7 @@ def test_a_reason_not_to_send_is_said_in_place(qtbot: QtBot, composer: Composer,
     with qtbot.assertNotEmitted(composer.submitted):
         qtbot.keyClick(text, Qt.Key.Key_Return)
 
-    composer.block("")
+    composer.block(None)
     assert composer.button.isEnabled()
 
 

@@ -207,6 +207,30 @@ def test_each_conversation_keeps_its_draft(world: World) -> None:
     assert world.chat.composer.text == "for the old one"
 
 
+def test_what_was_typed_before_anything_was_open_is_not_lost(world: World) -> None:
+    world.settings.update(selected_conversation=world.say("Old").conversation.id)
+    world.window.show()
+    world.write("typed early")
+
+    world.start()
+
+    assert world.transcript.drawn() == "> Old\nFine."
+    assert world.chat.composer.text == "typed early"
+
+
+def test_a_damaged_database_is_told_once(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    problem = ErrorInfo("StorageError", "The conversations are read-only.", "Check the disk.")
+    monkeypatch.setattr(type(world.chats), "problem", property(lambda _self: problem))
+    world.say("Old")
+    world.start()
+    assert world.told() == "The conversations are read-only. Check the disk."
+
+    world.click(world.button("Close this message"))
+    open_row(world, "Old")
+
+    assert world.told() == ""
+
+
 def test_a_message_that_cannot_be_saved_stays_in_the_composer(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_arguments: object) -> None:
         raise StorageError("The disk is full.", "Free some space and try again.")

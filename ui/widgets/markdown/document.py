@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import singledispatchmethod
 from itertools import accumulate
 
@@ -12,7 +12,6 @@ from PySide6.QtGui import QFont, QImage, QTextCharFormat, QTextCursor, QTextDocu
 from ui.widgets.markdown.blocks import (
     Alignment,
     Block,
-    CodeBlock,
     MathBlock,
     PlainBlock,
     Span,
@@ -37,6 +36,11 @@ _WRAP = QTextOption.WrapMode.WrapAtWordBoundaryOrAnywhere
 _IMAGE = "\ufffc"
 
 
+def n_positions(text: str) -> int:
+    """How many positions a text takes in a document, which counts UTF-16 units."""
+    return len(text) if text.isascii() else len(text.encode("utf-16-le", "surrogatepass")) // 2
+
+
 class BlockDocument(QTextDocument):
     """Filled with one block after the other. ``waiting`` are the formulas in it that are not drawn yet."""
 
@@ -53,7 +57,7 @@ class BlockDocument(QTextDocument):
         return formulas().image(name.toString() if isinstance(name, QUrl) else name)
 
     def fill(self, block: Block, sheet: Sheet, pixel_ratio: float) -> None:
-        """Replace everything by ``block``. The document is laid out once, after it."""
+        """Replace everything by ``block``, which is not a listing. The document is laid out once, after it."""
         self._sheet, self._pixel_ratio = sheet, pixel_ratio
         self.waiting.clear()
         self._sources.clear()
@@ -63,20 +67,19 @@ class BlockDocument(QTextDocument):
         self._write(block, cursor)
         cursor.endEditBlock()
 
-    def append_code(self, text: str) -> None:
-        """Let a listing grow."""
-        cursor = QTextCursor(self)
-        cursor.movePosition(QTextCursor.MoveOperation.End)
-        cursor.insertText(text.translate(_FORBIDDEN))
-
-    def paint_code(self, runs: Sequence[ColorRun], offset: int, sheet: Sheet) -> None:
-        """Colour parts of a listing; positions of ``runs`` count from ``offset``."""
+    def write_code(self, kept: int, code: str, runs: Sequence[ColorRun], sheet: Sheet) -> None:
+        """Keep the first ``kept`` positions of a listing and write ``code`` behind them, ``runs`` of it in colour."""
         cursor = QTextCursor(self)
         cursor.beginEditBlock()
-        for run in runs:
-            cursor.setPosition(offset + run.start)
-            cursor.setPosition(offset + run.start + run.n_chars, QTextCursor.MoveMode.KeepAnchor)
-            cursor.mergeCharFormat(sheet.colored(run.color))
+        if kept:
+            cursor.setPosition(kept)
+            cursor.movePosition(QTextCursor.MoveOperation.End, QTextCursor.MoveMode.KeepAnchor)
+            cursor.removeSelectedText()
+        else:
+            self._prepare(sheet.code_font, QTextOption.WrapMode.NoWrap)
+            cursor.setBlockFormat(sheet.listing())
+        for text, color in _colored(code.translate(_FORBIDDEN), runs):
+            cursor.insertText(text, sheet.colored(color))
         cursor.endEditBlock()
 
     def text_between(self, start: int, end: int) -> str:
@@ -106,15 +109,6 @@ class BlockDocument(QTextDocument):
         self._prepare(self._sheet.reading_font)
         cursor.setBlockFormat(self._sheet.paragraph())
         cursor.insertText(_safe(block.text), self._sheet.characters())
-
-    @_write.register
-    def _(self, block: CodeBlock, cursor: QTextCursor) -> None:
-        self._prepare(self._sheet.code_font, QTextOption.WrapMode.NoWrap)
-        cursor.setBlockFormat(self._sheet.listing())
-        characters = QTextCharFormat()
-        characters.setForeground(self._sheet.text_color)
-        cursor.setBlockCharFormat(characters)
-        cursor.insertText(block.text.translate(_FORBIDDEN), characters)
 
     @_write.register
     def _(self, block: MathBlock, cursor: QTextCursor) -> None:
@@ -190,12 +184,23 @@ class BlockDocument(QTextDocument):
         )
 
 
+def _colored(code: str, runs: Sequence[ColorRun]) -> Iterator[tuple[str, str]]:
+    """The pieces of a listing, each with the token of its colour."""
+    position = 0
+    for run in runs:
+        if run.start > position:
+            yield code[position : run.start], "text"
+        yield code[run.start : run.start + run.n_chars], run.color
+        position = run.start + run.n_chars
+    if position < len(code):
+        yield code[position:], "text"
+
+
 def _has_formulas(spans: Sequence[Span]) -> bool:
     return any(span.style & SpanStyle.MATH for span in spans)
 
 
 def _n_units(character: str) -> int:
-    """Positions in a document count UTF-16 units."""
     return 2 if ord(character) > 0xFFFF else 1
 
 

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from functools import cache
-from itertools import accumulate
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from pygments.lexer import Lexer
 
 MAX_HIGHLIGHTED_CHARS = 100_000
-_LAST_OF_ONE_UNIT = "\uffff"
 
 
 class ColorRun(NamedTuple):
-    """``n_chars`` characters from ``start`` in the colour of the token ``color``. Counted in UTF-16, as Qt does."""
+    """``n_chars`` characters from ``start`` in the colour of the token ``color``."""
 
     start: int
     n_chars: int
@@ -54,10 +52,7 @@ def preload() -> None:
 def runs(code: str, language: str) -> list[ColorRun]:
     """The coloured parts, in order. Nothing for an unknown language or a very long text. Thread: any."""
     lexer = _lexer(language.lower()) if len(code) <= MAX_HIGHLIGHTED_CHARS else None
-    if lexer is None:
-        return []
-    found = list(_runs(lexer, code))
-    return found if max(code, default="") <= _LAST_OF_ONE_UNIT else list(_in_utf16(found, code))
+    return list(_runs(lexer, code)) if lexer is not None else []
 
 
 def _runs(lexer: Lexer, code: str) -> Iterator[ColorRun]:
@@ -69,14 +64,6 @@ def _runs(lexer: Lexer, code: str) -> Iterator[ColorRun]:
         color = _color(kind)
         if color is not None:
             yield ColorRun(start, len(text), color)
-
-
-def _in_utf16(found: Iterable[ColorRun], code: str) -> Iterator[ColorRun]:
-    widths = (2 if character > _LAST_OF_ONE_UNIT else 1 for character in code)
-    units = list(accumulate(widths, initial=0))
-    for run in found:
-        start, end = units[run.start], units[run.start + run.n_chars]
-        yield ColorRun(start, end - start, run.color)
 
 
 @cache

@@ -1,0 +1,263 @@
+"""A message as parts: its blocks and what stands under them. Values and arithmetic, no widgets."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from enum import Enum, auto
+
+from ui.theme import theme
+from ui.widgets.markdown.blocks import Block, CodeBlock, RuleBlock
+from ui.widgets.markdown.plain import join, plain_text
+from ui.widgets.markdown.stream import MarkdownStream, plain_blocks
+from ui.widgets.transcript import metrics
+from ui.widgets.transcript.view_model import MessageStatus, MessageView
+
+READ_BUDGET_S = 0.012
+"""How long one step of reading a long text may take."""
+
+
+class PartKind(Enum):
+    TEXT = auto()
+    CODE = auto()
+    RULE = auto()  # painted by the page
+    ACTIVITY = auto()
+    NOTICE = auto()
+    ANSWER_FOOTER = auto()
+    USER_FOOTER = auto()
+
+
+@dataclass(slots=True, eq=False)
+class Part:
+    """Something with a place of its own on the page. ``height`` is an estimate until a widget has shown it.
+
+    ``width`` is what the text really takes, which makes the width of a bubble. ``is_stale``: a widget that shows it
+    shows something old. ``grows_down``: the next change of its height happens at its lower end.
+    """
+
+    kind: PartKind
+    gap: int
+    height: int
+    block: Block | None = None
+    width: int = 0
+    is_rtl: bool = False
+    is_stale: bool = True
+    grows_down: bool = False
+
+
+@dataclass(slots=True, eq=False)
+class Message:
+    """A message on the page. Closed, it is only an estimate of its height; open, it has parts."""
+
+    view: MessageView
+    column_width: int
+    parts: list[Part] = field(default_factory=list)
+    progress: str = ""
+    _stream: MarkdownStream | None = None
+    _n_blocks: int = 0
+    _known_heights: tuple[int, ...] = ()
+    _height: int = 0
+    _rest_height: int = 0
+
+    def __post_init__(self) -> None:
+        self._height = self._estimate()
+
+    @property
+    def is_open(self) -> bool:
+        return bool(self.parts)
+
+    @property
+    def height(self) -> int:
+        """With the space below it, and an estimate of what has not been read yet."""
+        return self._height + self._rest_height
+
+    @property
+    def is_reading(self) -> bool:
+        """Whether :meth:`read_on` has more to do."""
+        return self._stream is not None and self._stream.n_waiting_chars > 0
+
+    @property
+    def block_parts(self) -> Sequence[Part]:
+        return self.parts[: self._n_blocks]
+
+    @property
+    def text(self) -> str:
+        """All that has come of it."""
+        return self._stream.text if self._stream is not None else self.view.text
+
+    def open(self) -> None:
+        if self.is_open:
+            return
+        if self.view.is_user:
+            self._set_blocks(plain_blocks(self.view.text), 0)
+        else:
+            self._stream = self._stream or self._new_stream()
+            self.read_on()
+        self._restore_heights()
+
+    def close(self) -> None:
+        """Forget the parts but not how high they were. Not while it streams."""
+        self._known_heights = tuple(part.height for part in self.parts)
+        self.parts = []
+        self._n_blocks = 0
+        self._stream = None
+
+    def append(self, text: str) -> None:
+        if self._stream is None:
+            self._stream = self._new_stream()
+        self._stream.feed(text)
+        self.read_on()
+
+    def read_on(self) -> None:
+        """Read for a moment; what is left is estimated."""
+        if self._stream is not None:
+            first_changed = self._stream.advance(READ_BUDGET_S)
+            self._set_blocks(self._stream.blocks, first_changed)
+            waiting = self._stream.n_waiting_chars
+            self._rest_height = metrics.estimated_text_height(" " * waiting, self.column_width) if waiting else 0
+
+    def update(self, view: MessageView) -> None:
+        """Another state of the same message; its text may have become another one, too."""
+        text_before, self.view = self.text, view
+        self._mark_tail()
+        if not self.is_open:
+            self._stream = None
+            self._height = self._estimate()
+        elif view.text != text_before:
+            self._start_again()
+        else:
+            self._finish()
+
+    def set_progress(self, progress: str) -> None:
+        self.progress = progress
+        self._mark_tail()
+
+    def set_column_width(self, width: int) -> None:
+        self.column_width = width
+        self._known_heights = ()
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Everything of it has to be shown anew."""
+        for part in self.parts:
+            part.is_stale = True
+
+    def set_height(self, part: Part, height: int) -> None:
+        self._height += height - part.height
+        part.height = height
+
+    def plain_text(self) -> str:
+        """What it shows, read for this purpose if it is closed."""
+        if self.view.is_user:
+            return self.view.text
+        stream = self._new_stream()
+        stream.advance()
+        return join((block, plain_text(block)) for block in stream.blocks)
+
+    def code_of(self, fence: int) -> str:
+        """A whole listing, of which there may be several pieces."""
+        blocks = (part.block for part in self.block_parts)
+        return "\n".join(block.text for block in blocks if isinstance(block, CodeBlock) and block.fence == fence)
+
+    def _new_stream(self) -> MarkdownStream:
+        stream = MarkdownStream()
+        stream.feed(self.view.text)
+        if self.view.status is not MessageStatus.STREAMING:
+            stream.finish()
+        return stream
+
+    def _start_again(self) -> None:
+        self._stream = None
+        if self.view.is_user:
+            self._set_blocks(plain_blocks(self.view.text), 0)
+        else:
+            self._stream = self._new_stream()
+            self.read_on()
+
+    def _finish(self) -> None:
+        if self._stream is not None and self.view.status is not MessageStatus.STREAMING:
+            self._stream.finish()
+            self.read_on()
+        else:
+            self._set_tail()
+
+    def _set_blocks(self, blocks: Sequence[Block], first_changed: int) -> None:
+        """Show ``blocks``; parts of those that stayed the same stay the same, too."""
+        parts = self.parts[: self._n_blocks]
+        for index in range(first_changed, len(blocks)):
+            before = blocks[index - 1] if index else None
+            self._set_block(parts, index, blocks[index], before)
+        del parts[len(blocks) :]
+        self.parts[: self._n_blocks] = parts
+        self._n_blocks = len(parts)
+        self._set_tail()
+
+    def _set_block(self, parts: list[Part], index: int, block: Block, before: Block | None) -> None:
+        kind = _kind_of(block)
+        gap = metrics.gap_between(before, block)
+        if index >= len(parts):
+            parts.append(Part(kind, gap, self._estimated(block), block))
+        elif parts[index].kind is not kind:
+            parts[index] = Part(kind, gap, self._estimated(block), block)
+        elif parts[index].block != block:
+            part = parts[index]
+            part.gap, part.block = gap, block
+            part.is_stale = part.grows_down = True
+        else:
+            parts[index].gap = gap
+
+    def _set_tail(self) -> None:
+        """What stands below the blocks in this state of the message."""
+        kinds = self._tail_kinds()
+        old = {part.kind: part for part in self.parts[self._n_blocks :]}
+        tail = []
+        for kind in kinds:
+            part = old.get(kind) or Part(kind, 0, metrics.footer_height())
+            part.gap = self._tail_gap(kind)
+            tail.append(part)
+        self.parts[self._n_blocks :] = tail
+        self._height = sum(part.gap + part.height for part in self.parts) + self._padding()
+
+    def _tail_kinds(self) -> list[PartKind]:
+        if self.view.is_user:
+            return [PartKind.USER_FOOTER]
+        kinds = []
+        if self._n_blocks == 0 and not self.view.has_failed:
+            kinds.append(PartKind.ACTIVITY)
+        if self.view.has_failed:
+            kinds.append(PartKind.NOTICE)
+        return [*kinds, PartKind.ANSWER_FOOTER]
+
+    def _tail_gap(self, kind: PartKind) -> int:
+        if kind is PartKind.USER_FOOTER:
+            return metrics.bubble_padding_top()
+        if kind is PartKind.ANSWER_FOOTER:
+            return theme.space(2)
+        return theme.space(3) if self._n_blocks else 0
+
+    def _mark_tail(self) -> None:
+        for part in self.parts[self._n_blocks :]:
+            part.is_stale = True
+
+    def _padding(self) -> int:
+        above = metrics.bubble_padding_top() if self.view.is_user else 0
+        return above + metrics.message_gap(self.view.is_user)
+
+    def _estimate(self) -> int:
+        width = self.column_width
+        text = metrics.estimated_text_height(self.view.text, width)
+        return text + metrics.footer_height() + theme.space(2) + self._padding()
+
+    def _estimated(self, block: Block) -> int:
+        return metrics.estimated_block_height(block, max(1, self.column_width - metrics.indent(block)))
+
+    def _restore_heights(self) -> None:
+        if len(self._known_heights) == len(self.parts):
+            for part, height in zip(self.parts, self._known_heights, strict=True):
+                self.set_height(part, height)
+
+
+def _kind_of(block: Block) -> PartKind:
+    if isinstance(block, CodeBlock):
+        return PartKind.CODE
+    return PartKind.RULE if isinstance(block, RuleBlock) else PartKind.TEXT
