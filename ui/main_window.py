@@ -13,6 +13,7 @@ from PySide6.QtGui import QCloseEvent, QKeySequence, QPaintEvent, QShortcut, QSh
 from PySide6.QtWidgets import QHBoxLayout, QMainWindow, QStackedWidget, QVBoxLayout, QWidget
 
 from ui.chat.view import ChatView
+from ui.tasks import Operation
 from ui.theme import theme
 from ui.widgets.banner import BannerAction, BannerArea, BannerText, details_action
 from ui.widgets.buttons import RailButton
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
     from ui.chat.conversations import ConversationsControl
     from ui.chat.model_control import ModelControl
     from ui.preferences.view import PreferencesView
+
+_PRELOAD_DELAY_MS = 300
+"""What the first formula and the first code block need is imported when the window has nothing else to do."""
 
 _FIRST_PAINT_PATIENCE_MS = 1500
 """A window that starts minimised or on another desktop is not painted; it works all the same."""
@@ -70,7 +74,7 @@ class MainWindow(QMainWindow):
         ChatPage(self._chat, Transcript(), services.chats, bridge, self._conversations, self._models, queue)
         self._conversations.start()
         self._models.start()
-        preload()
+        QTimer.singleShot(_PRELOAD_DELAY_MS, self, lambda: Operation(preload, owner=self).run(services.io.serial("preload")))
 
     def show_error(self, topic: str, error: ErrorInfo, *actions: BannerAction) -> None:
         """Say on the page that is open what concerns no page alone."""

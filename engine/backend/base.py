@@ -55,6 +55,9 @@ class Backend(Protocol):
 
     def decode(self, plan: StepPlan) -> StepResult: ...
 
+    def set_threads(self, n_threads: int) -> None:
+        """Compute with that many from the next decode on."""
+
     def interrupt(self) -> None:
         """Make the decode that runs now, or else the next one, end early. Thread: any."""
 

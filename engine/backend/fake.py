@@ -70,6 +70,7 @@ class FakeBackend:
     plans: list[StepPlan] = field(default_factory=list)
     samplers: dict[RequestId, int] = field(default_factory=dict)
     interrupts: int = 0
+    n_threads: int = 1
     clock_s: float = 0.0
     vocab: FakeVocab = field(default_factory=FakeVocab)
 
@@ -85,7 +86,7 @@ class FakeBackend:
             n_ctx_train=self.n_ctx,
             n_ctx=self.n_ctx,
             n_vocab=0x200100,
-            n_threads=1,
+            n_threads=self.n_threads,
             has_chat_template=self.chat_template is not None,
             load_s=0.0,
         )
@@ -104,6 +105,9 @@ class FakeBackend:
         if status is StepStatus.DONE:
             samples = [self._sample(chunk.request_id) for chunk in plan.chunks if chunk.sample]
         return StepResult(status, self.clock_s, tuple(samples), "" if status is StepStatus.DONE else "scripted")
+
+    def set_threads(self, n_threads: int) -> None:
+        self.n_threads = n_threads
 
     def interrupt(self) -> None:
         self.interrupts += 1

@@ -116,6 +116,11 @@ class LlamaBackend:
         status = {_NO_SLOT: StepStatus.NO_SPACE, _ABORTED: StepStatus.INTERRUPTED}.get(code, StepStatus.FAILED)
         return StepResult(status, time.monotonic(), detail=f"llama_decode: {code}. {self._diagnostics.first_error}")
 
+    def set_threads(self, n_threads: int) -> None:
+        if n_threads != self._n_threads:
+            self._n_threads = n_threads
+            lib.llama_set_n_threads(self._context, n_threads, n_threads)
+
     def interrupt(self) -> None:
         self._interrupt_flag[0] = 1
 

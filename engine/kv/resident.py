@@ -119,6 +119,7 @@ class ResidentPaths:
 
     def lease(self, path: Path, request_id: RequestId, conversation: str | None, n_prompt: int) -> None:
         path.owner, path.conversation, path.n_prompt = request_id, conversation, n_prompt
+        path.is_dropped = False
         self._by_request[request_id] = path
         self._mark(path, path.nodes)
 
@@ -193,8 +194,9 @@ class ResidentPaths:
         for seq_id, path in self._by_seq.items():
             self._check_path(seq_id, path)
         for node in self._tree:
-            if any(node not in self._by_seq[seq_id].nodes for seq_id in node.paths):
-                raise KvError("a page is not in the path that it names")
+            for seq_id in node.paths:
+                if self._by_seq[seq_id].nodes[node.begin // self._tree.page_tokens] is not node:
+                    raise KvError("a page is not in the path that it names")
 
     def _check_path(self, seq_id: SeqId, path: Path) -> None:
         if self._pool.length(seq_id) != path.n_tokens or len(path.tail) >= self._tree.page_bytes:

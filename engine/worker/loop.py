@@ -16,6 +16,7 @@ from engine.errors import BugError, ErrorInfo, InvalidRequest, KnownError
 from engine.events import Event, LoadFailed, ModelLoaded, ModelLoading, RequestFailed
 from engine.gguf import check_loadable, read_header
 from engine.types import GenerationRequest, RequestId
+from engine.worker.governor import ThreadGovernor
 
 log = logging.getLogger(__name__)
 
@@ -40,6 +41,7 @@ class WorkerLoop:
         self._load_backend = load_backend or _load_llama
         self._backend: Backend | None = None
         self._core: EngineCore | None = None
+        self._governor: ThreadGovernor | None = None
         self._is_loading = False
 
     @property
@@ -68,6 +70,8 @@ class WorkerLoop:
         try:
             self._backend = self._open(spec)
             self._core = EngineCore(self._backend, spec.config.n_ubatch)
+            if spec.config.n_threads is None:
+                self._governor = ThreadGovernor(self._backend.info.n_threads)
         except KnownError as error:
             self._emit(LoadFailed(spec.path, ErrorInfo.of(error)))
             return False
@@ -108,11 +112,16 @@ class WorkerLoop:
 
     def _step(self, core: EngineCore) -> None:
         try:
+            self._choose_threads()
             self._send(core.step(time.monotonic()))
         except Exception as error:
             log.exception("a step failed")
             self._send(core.fail_all(ErrorInfo.of(error, traceback.format_exc())))
         self.n_steps += 1
+
+    def _choose_threads(self) -> None:
+        if self._governor is not None and self._backend is not None:
+            self._backend.set_threads(self._governor.update(time.monotonic()))
 
     def _send(self, events: list[Event]) -> None:
         for event in events:

@@ -27,7 +27,7 @@ def _light(_installed: None) -> None:
 @pytest.fixture
 def world(qtbot: QtBot, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     """A window on real services, a scripted engine, and a transcript that only remembers. Not shown yet."""
-    monkeypatch.setattr("ui.widgets.transcript.Transcript", FakeTranscript)
+    _simplify(monkeypatch)
     made = World(qtbot, tmp_path)
     yield made
     made.close()

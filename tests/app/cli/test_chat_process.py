@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import psutil
 import pytest
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -66,18 +67,26 @@ def on_a_terminal(environment: dict[str, str]) -> Iterator[tuple[TypedAt, subpro
             os.close(master)
 
 
-def test_ctrl_c_stops_the_answer_and_nothing_else(environment: dict[str, str]) -> None:
+def workers_of(process: subprocess.Popen[bytes]) -> set[int]:
+    """The worker processes below ``process``, by their ids."""
+    children = psutil.Process(process.pid).children(recursive=True)
+    return {child.pid for child in children if "engine.worker" in child.cmdline()}
+
+
+def test_ctrl_c_stops_the_answer_and_spares_the_worker(environment: dict[str, str]) -> None:
     with on_a_terminal(environment) as (person, process):
         person.wait_for("> ")
         person.type("Tell me a very long story about the sea.\n")
         person.wait_for("story about the sea.\r\n")
         person.wait_for(" ")
+        workers = workers_of(process)
         person.type(CTRL_C)
         person.wait_for(", stopped]")
         person.wait_for("> ")
         person.type("Say hello.\n")
         person.wait_for("tokens/s, context")
         person.wait_for("> ")
+        assert workers_of(process) == workers
         person.type(CTRL_D)
         assert process.wait(PATIENCE_S) == 0
 

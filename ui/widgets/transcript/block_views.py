@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 
-from PySide6.QtCore import QRectF, Qt, Signal
+from PySide6.QtCore import QLineF, QRectF, Signal
 from PySide6.QtGui import QPainter, QPaintEvent, QPen, QResizeEvent
 from PySide6.QtWidgets import QWidget
 
@@ -73,7 +73,9 @@ class CodeView(QWidget):
         self._message, self._block, self._drawn_dark = message, part.block, theme.is_dark
         self._show_header(part.block)
         self._text.setAccessibleName(f"{author(message)}, code, {part.block.language or 'no language'}")
-        self._write(part.block, before, width - 2 * metrics.code_padding())
+        line_width = width - 2 * metrics.code_padding()
+        self._text.set_line_width(line_width)
+        self._write(part.block, before, line_width)
         top = metrics.code_header_height() + metrics.code_padding() if part.block.is_first else 0
         return top + self._text.text_height() + (metrics.code_padding() if part.block.is_last else 0)
 
@@ -93,10 +95,8 @@ class CodeView(QWidget):
         top = header + padding if self._block.is_first else 0
         bottom = padding if self._block.is_last else 0
         self._text.setGeometry(padding, top, self.width() - 2 * padding, self.height() - top - bottom)
-        copy = self._copy.sizeHint()
-        self._copy.setGeometry(
-            self.width() - padding - copy.width() + theme.space(2), (header - copy.height()) // 2, *copy.toTuple()
-        )
+        copy = self._copy.size()
+        self._copy.move(self.width() - theme.space(1) - copy.width(), (header - copy.height()) // 2)
         self._language.setGeometry(padding, 0, self._copy.x() - 2 * padding, header)
 
     def paintEvent(self, event: QPaintEvent) -> None:
@@ -113,7 +113,7 @@ class CodeView(QWidget):
         painter.drawRoundedRect(card, radius, radius)
         if self._block.is_first:
             y = metrics.code_header_height() + line / 2
-            painter.drawLine(card.left(), y, card.right(), y)
+            painter.drawLine(QLineF(card.left(), y, card.right(), y))
 
     def _show_header(self, block: CodeBlock) -> None:
         self._language.setText(block.language or "code")

@@ -21,10 +21,8 @@ class CopyButton(IconButton):
         make_quiet(self)
         if text:
             self.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
-            self.setFont(theme.font("small"))
             self.setText(text)
-            self.setMaximumWidth(theme.space(40))
-            self.setMinimumWidth(0)
+            self.setFixedWidth(theme.space(20))
 
     def confirm(self) -> None:
         self.describe("check", "Copied", color="ok")

@@ -92,6 +92,17 @@ class Flow:
         """After anything happened to a message."""
         self._heights.set(message_index, self._messages[message_index].height)
 
+    @property
+    def is_reading(self) -> bool:
+        """Whether a long text on the page has not been read to its end."""
+        return any(message.is_reading for message in self._open.values())
+
+    def read_on(self) -> None:
+        for message_id, message in self._open.items():
+            if message.is_reading:
+                message.read_on()
+                self.update_height(self._indices[message_id])
+
     def set_part_height(self, placed: Placed, height: int) -> None:
         placed.message.set_height(placed.part, height)
         self.update_height(placed.message_index)

@@ -103,10 +103,10 @@ class Message:
         self._stream = None
 
     def append(self, text: str) -> None:
-        if self._stream is None:
-            self._stream = self._new_stream()
-        self._stream.feed(text)
-        self.read_on()
+        """More of an answer that is open."""
+        if self._stream is not None:
+            self._stream.feed(text)
+            self.read_on()
 
     def read_on(self) -> None:
         """Read for a moment; what is left is estimated."""

@@ -5,7 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ui.theme import theme
-from ui.widgets.markdown.blocks import Block, CodeBlock, FrameKind, MathBlock, PlainBlock, RuleBlock, TableBlock, TextBlock
+from ui.widgets.markdown.blocks import (
+    Block,
+    CodeBlock,
+    FrameKind,
+    MathBlock,
+    PlainBlock,
+    RuleBlock,
+    TableBlock,
+    TextBlock,
+)
 
 _MAX_INDENTED_FRAMES = 8
 _CHARS_PER_LINE = 92

@@ -29,6 +29,7 @@ from ui.widgets.markdown.highlight import ColorRun
 from ui.widgets.markdown.sheet import IS_INLINE_CODE, sheet
 
 _GROUND_MARGIN = 3
+_KEYBOARD_REASONS = (Qt.FocusReason.TabFocusReason, Qt.FocusReason.BacktabFocusReason)
 _KEYS_OF_LINKS = (Qt.Key.Key_Return, Qt.Key.Key_Enter)
 
 
@@ -45,13 +46,15 @@ class TextView(QTextBrowser):
     select_all_pressed = Signal()
     menu_wanted = Signal(QPoint, str)  # global position, address of a link or nothing
     link_activated = Signal(QUrl)
-    focus_changed = Signal()
+    word_selected = Signal()
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._document = BlockDocument()
         self._grounds: list[QRectF] | None = None
         self._has_inline_code = False
+        self.is_ringed = False
+        """Whether it got the focus by the keyboard."""
         self.setDocument(self._document)
         self.setFrameShape(QFrame.Shape.NoFrame)
         self.setReadOnly(True)
@@ -88,10 +91,16 @@ class TextView(QTextBrowser):
             self._start(width)
         self._document.write_code(kept, code, runs, sheet())
 
+    def set_line_width(self, width: int) -> None:
+        """Lay out what is there in lines of another width."""
+        if self.lineWrapColumnOrWidth() != width:
+            self.setLineWrapMode(QTextEdit.LineWrapMode.FixedPixelWidth)
+            self.setLineWrapColumnOrWidth(width)
+
     def shrink_to_text(self) -> int:
         """Make the lines no longer than they need to be, and return that width."""
         width = math.ceil(self._document.idealWidth())
-        self._set_width(width)
+        self.set_line_width(width)
         self._grounds = None
         return width
 
@@ -147,7 +156,7 @@ class TextView(QTextBrowser):
 
     def mouseDoubleClickEvent(self, event: QMouseEvent) -> None:
         super().mouseDoubleClickEvent(event)
-        self.released.emit()
+        self.word_selected.emit()
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
         """Only what is done with a text; everything else, scrolling first of all, is for the page."""
@@ -174,12 +183,8 @@ class TextView(QTextBrowser):
         self.menu_wanted.emit(event.globalPos(), self.anchorAt(event.pos()))
 
     def focusInEvent(self, event: QFocusEvent) -> None:
+        self.is_ringed = event.reason() in _KEYBOARD_REASONS
         super().focusInEvent(event)
-        self.focus_changed.emit()
-
-    def focusOutEvent(self, event: QFocusEvent) -> None:
-        super().focusOutEvent(event)
-        self.focus_changed.emit()
 
     def paintEvent(self, event: QPaintEvent) -> None:
         if self._has_inline_code:
@@ -203,12 +208,7 @@ class TextView(QTextBrowser):
         self._document.clear()
         self._grounds = None
         self._has_inline_code = False
-        self._set_width(width)
-
-    def _set_width(self, width: int) -> None:
-        if self.lineWrapColumnOrWidth() != width:
-            self.setLineWrapMode(QTextEdit.LineWrapMode.FixedPixelWidth)
-            self.setLineWrapColumnOrWidth(width)
+        self.set_line_width(width)
 
     def _on_link(self, url: QUrl) -> None:
         if is_safe_link(url.toString()):
@@ -255,5 +255,6 @@ def _line_rects(block: QTextBlock, start: int, end: int) -> Iterator[QRectF]:
 
 
 def _x_at(line: QTextLine, position: int) -> float:
-    found = line.cursorToX(position)
-    return found[0] if isinstance(found, tuple) else found
+    """PySide returns the position too, because Qt may change it."""
+    found: tuple[float, int] = line.cursorToX(position)  # type: ignore[assignment]
+    return found[0]
