@@ -49,6 +49,7 @@ class MainWindow(QMainWindow):
         self._models: ModelControl | None = None
         self._chat = ChatView()
         self._preferences: PreferencesView | None = None
+        self._preload_timer = QTimer(self, singleShot=True, interval=_PRELOAD_DELAY_MS)
         self._pages = QStackedWidget()
         self._pages.addWidget(self._chat)
         self._chat_button = RailButton("message-square", "Chat")
@@ -74,7 +75,8 @@ class MainWindow(QMainWindow):
         ChatPage(self._chat, Transcript(), services.chats, bridge, self._conversations, self._models, queue)
         self._conversations.start()
         self._models.start()
-        QTimer.singleShot(_PRELOAD_DELAY_MS, self, lambda: Operation(preload, owner=self).run(services.io.serial("preload")))
+        self._preload_timer.timeout.connect(lambda: Operation(preload, owner=self).run(services.io.serial("preload")))
+        self._preload_timer.start()
 
     def show_error(self, topic: str, error: ErrorInfo, *actions: BannerAction) -> None:
         """Say on the page that is open what concerns no page alone."""
@@ -101,6 +103,7 @@ class MainWindow(QMainWindow):
         QTimer.singleShot(_FIRST_PAINT_PATIENCE_MS, self._tell_first_paint)
 
     def closeEvent(self, event: QCloseEvent) -> None:
+        self._preload_timer.stop()
         if self._services is not None:
             geometry = base64.b64encode(self.saveGeometry().data()).decode()
             width = self._chat.sidebar.width()

@@ -10,8 +10,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import psutil
-
 from engine.backend.bindings import Diagnostics, lib, native_flag
 from engine.backend.sampling import make_chain
 from engine.backend.vocab import LlamaVocab
@@ -23,12 +21,6 @@ from engine.types import ModelInfo, RequestId, SamplingParams, SeqId, TokenId
 DEFAULT_N_CTX = 8192
 _DECODED, _NO_SLOT, _ABORTED = 0, 1, 2  # results of llama_decode, llama.h
 _MEMORY_HINTS = ("failed to allocate", "unable to allocate", "out of memory", "insufficient memory", "bad_alloc")
-
-
-def default_n_threads() -> int:
-    """Physical cores that this process may use: a second thread of one core slows ggml's matrix products down."""
-    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, min(usable, psutil.cpu_count(logical=False) or usable))
 
 
 class _Batch:
@@ -73,7 +65,7 @@ class LlamaBackend:
     """Implements ``base.Backend``. Thread: the one that made it, but for :meth:`interrupt`."""
 
     def __init__(self, spec: LoadSpec, on_progress: Callable[[float], None]) -> None:
-        """Load the model and make its context.
+        """Load the model and make its context; without a number of threads it computes with one.
 
         Raises:
             ModelFileError: llama.cpp refuses the file; its own last words are in the text.
@@ -81,7 +73,7 @@ class LlamaBackend:
         """
         started_s = time.monotonic()
         self._diagnostics = Diagnostics()
-        self._n_threads = spec.config.n_threads or default_n_threads()
+        self._n_threads = spec.config.n_threads or 1
         self._samplers: dict[RequestId, Any] = {}
         lib.llama_backend_init()
         self._model = self._load_model(spec, on_progress)

@@ -69,12 +69,12 @@ def digest_of(fingerprint: str) -> bytes:
 
 def file_bytes(page: PageContent, payload_bytes: int) -> int:
     """How long the file of a page is."""
-    return _PREFIX.size + _FIELDS.size + len(page.conversation.encode()) + len(page.tokens) + payload_bytes
+    return _PREFIX.size + _FIELDS.size + len(_name_of(page)) + len(page.tokens) + payload_bytes
 
 
 def encode_header(digest: bytes, page: PageContent, payload: Blob) -> bytes:
     """All of the file that comes before the payload."""
-    name = page.conversation.encode()
+    name = _name_of(page)
     sizes = (len(payload), crc32(payload), len(name))
     header = _FIELDS.pack(digest, page.key, page.parent, page.begin, *sizes) + name + page.tokens
     return _PREFIX.pack(_MAGIC, _VERSION, len(header), crc32(header)) + header
@@ -103,6 +103,10 @@ def read_payload(file: BinaryIO, header: PageHeader) -> bytes:
     if len(payload) < header.payload_bytes or crc32(payload) != header.payload_crc:
         raise DamagedPage("its content does not match its checksum")
     return payload
+
+
+def _name_of(page: PageContent) -> bytes:
+    return page.conversation.encode(errors="replace")
 
 
 def _decode(raw: bytes) -> PageHeader:

@@ -85,6 +85,7 @@ class DiskTier:
     ) -> None:
         self.budget_bytes = budget_bytes
         self.foreign_bytes = 0
+        self.purgeable_bytes = 0  # of foreign files, those that nobody has tried to delete since the last look
         self.foreign_conversations: dict[str, int] = {}
         self.problem: StorageError | None = None
         self._folder = PageFolder(root, fingerprint)
@@ -136,6 +137,7 @@ class DiskTier:
     def purge_foreign(self, n_bytes: int) -> None:
         """Delete foreign files, the oldest first, until so much is free. They count as gone from now on."""
         self.foreign_bytes = max(0, self.foreign_bytes - n_bytes)
+        self.purgeable_bytes = max(0, self.purgeable_bytes - n_bytes)
         self._add(_Job(lambda: ForeignPurged(self._folder.purge_foreign(n_bytes))))
 
     def forget_foreign(self, conversation: str) -> None:
@@ -149,7 +151,8 @@ class DiskTier:
             return None
         event = self._events.popleft()
         if isinstance(event, Listing):
-            self.foreign_bytes, self.foreign_conversations = event.foreign_bytes, event.foreign_conversations
+            self.foreign_bytes = self.purgeable_bytes = event.foreign_bytes
+            self.foreign_conversations = dict(event.foreign_conversations)
         elif isinstance(event, ForeignPurged):
             self.foreign_bytes = event.n_bytes
         return event
@@ -202,7 +205,7 @@ class DiskTier:
             if job.writes is not None:
                 self._stop_writing(error)
             return job.failed
-        except Exception:  # the thread's edge: whoever waits for this job must hear of it, and the next one must run
+        except Exception:  # noqa: BLE001 - the thread's edge: who waits must hear of it, and the next job must run
             _log.exception("a disk operation of the KV cache failed")
             return job.failed
 

@@ -41,7 +41,7 @@ _FOLDER_NAME = re.compile(r"[0-9a-f]{16}")
 
 @dataclass(frozen=True, slots=True)
 class FoundPage:
-    """A whole page file. ``age_rank`` counts the files of this listing that were used later."""
+    """A whole page file. ``age_rank`` is 0 for the file that was used last, 1 for those used just before it, ..."""
 
     page: PageContent
     size_bytes: int
@@ -133,12 +133,12 @@ class PageFolder:
 
     def look(self) -> Listing:
         """Look at every file; headers are read of new ones only. Damaged ones and abandoned ones are deleted."""
-        files = {key: file for key, file in self._own_files()}
+        files = dict(self._own_files())
         lost = tuple(self._known - files.keys())
-        newest_first = sorted(files, key=lambda key: -files[key].mtime_ns)
-        ranks = {key: rank for rank, key in enumerate(newest_first)}
+        times = sorted({file.mtime_ns for file in files.values()}, reverse=True)
+        age_ranks = {mtime_ns: rank for rank, mtime_ns in enumerate(times)}
         found = [
-            FoundPage(file.header.page, file.size_bytes, ranks[key])
+            FoundPage(file.header.page, file.size_bytes, age_ranks[file.mtime_ns])
             for key, file in files.items()
             if file.header is not None and key not in self._known
         ]

@@ -11,6 +11,8 @@ from collections.abc import Iterable
 from typing import TypeAlias
 
 from engine.kv.costs import Costs
+from engine.kv.keys import n_tokens_of
+from engine.kv.resident import Path
 from engine.kv.tree import Node
 
 HALF_LIFE_OPENS = 32
@@ -37,38 +39,59 @@ class Policy:
 
     def restore_s(self, node: Node, with_read: bool = False) -> float:
         """Time to have the node in cells from its copy in RAM, or from disk ``with_read``."""
-        size_bytes = self.size_bytes(node.n_tokens)
-        read_s = self.costs.disk_read.seconds(size_bytes) if with_read else 0.0
-        return read_s + self.costs.restore.seconds(size_bytes)
+        return self._fetch_s(node.n_tokens, with_read)
 
-    def cells_rank(self, node: Node) -> Rank:
-        """Of a page in cells. It is worth nothing where another sequence holds it as well."""
+    def path_rank(self, path: Path) -> Rank:
+        """Of the end of an idle path, which is what leaves the cells first. Worth nothing where another holds it."""
+        if path.tail:
+            n_tokens = n_tokens_of(path.tail)
+            is_pinned, wait_s = path.conversation in self.pinned, self._fetch_s(n_tokens, with_read=False)
+            return self._rank(is_pinned, wait_s, path.last_used, n_tokens)
+        node = path.nodes[-1]
         if len(node.paths) > 1:
-            return self._rank(node, 0.0)
+            return False, 0.0
         wait_s = self.restore_s(node, with_read=node.on_disk and node.ram is None)
-        return self._rank(node, min(wait_s, self._compute_s(node)) + (0.0 if node.is_saved else self._save_s(node)))
+        save_s = 0.0 if node.is_saved else self._save_s(node)
+        return self._node_rank(node, min(wait_s + save_s, self._compute_s(node)))
 
     def ram_rank(self, node: Node) -> Rank:
-        compute_s, restore_s = self._compute_s(node), self.restore_s(node)
-        if node.paths:  # it can be saved once more
-            return self._rank(node, min(self._save_s(node), compute_s))
-        otherwise_s = min(compute_s, self.restore_s(node, with_read=True)) if node.on_disk else compute_s
-        return self._rank(node, max(0.0, otherwise_s - restore_s))
+        """Of a copy in RAM. While its page is in cells, it can be made once more."""
+        if node.paths:
+            return self._node_rank(node, min(self._save_s(node), self._compute_s(node)))
+        if not node.on_disk:
+            return self.demand_rank(node)
+        read_s = self.restore_s(node, with_read=True) - self.restore_s(node)
+        return self._node_rank(node, min(read_s, self._spares_s(node)))
+
+    def demand_rank(self, node: Node) -> Rank:
+        """Of a copy that would be the only one: of a page that leaves the cells, or that is wanted from disk now."""
+        return self._node_rank(node, self._spares_s(node))
 
     def disk_rank(self, node: Node) -> Rank:
-        return self._rank(node, max(0.0, self._compute_s(node) - self.restore_s(node, with_read=True)))
+        return self._node_rank(node, max(0.0, self._compute_s(node) - self.restore_s(node, with_read=True)))
 
     def touch(self, nodes: Iterable[Node]) -> None:
         for node in nodes:
             node.last_used = self.tick
 
-    def _rank(self, node: Node, saves_s: float) -> Rank:
+    def _node_rank(self, node: Node, saves_s: float) -> Rank:
         is_pinned = not self.pinned.isdisjoint(node.conversations)
-        recency = 2.0 ** ((node.last_used - self.tick) / HALF_LIFE_OPENS)
-        return is_pinned, saves_s * recency / self.size_bytes(node.n_tokens)
+        return self._rank(is_pinned, saves_s, node.last_used, node.n_tokens)
+
+    def _rank(self, is_pinned: bool, saves_s: float, last_used: int, n_tokens: int) -> Rank:
+        recency = 2.0 ** ((last_used - self.tick) / HALF_LIFE_OPENS)
+        return is_pinned, saves_s * recency / self.size_bytes(n_tokens)
+
+    def _spares_s(self, node: Node) -> float:
+        return max(0.0, self._compute_s(node) - self.restore_s(node))
 
     def _compute_s(self, node: Node) -> float:
         return self.costs.prefill.seconds(node.begin, node.end)
 
     def _save_s(self, node: Node) -> float:
         return self.costs.save.seconds(self.size_bytes(node.n_tokens))
+
+    def _fetch_s(self, n_tokens: int, with_read: bool) -> float:
+        size_bytes = self.size_bytes(n_tokens)
+        read_s = self.costs.disk_read.seconds(size_bytes) if with_read else 0.0
+        return read_s + self.costs.restore.seconds(size_bytes)

@@ -101,12 +101,16 @@ class ResidentPaths:
         """Cells that the prompts of running requests will still need."""
         return sum(max(0, path.n_prompt - path.n_tokens) for path in self._by_request.values())
 
-    def n_common(self, path: Path, match: Match) -> int:
-        """How many tokens of the match a request could take from this path."""
+    def n_alike(self, path: Path, match: Match) -> int:
+        """How many tokens the path and the match begin with alike, up to the match's limit."""
         n_same = _n_same(path.nodes, match.chain)
         begin = match.chain[n_same - 1].end if n_same else 0
         following = path.nodes[n_same].tokens if n_same < len(path.nodes) else path.tail
-        n_tokens = begin + common_prefix(following, match.slice(begin, begin + self._tree.page_tokens))
+        return begin + common_prefix(following, match.slice(begin, begin + self._tree.page_tokens))
+
+    def n_usable(self, path: Path, match: Match) -> int:
+        """How many of these tokens a request could take from this path."""
+        n_tokens = self.n_alike(path, match)
         if self._tree.can_cut or (n_tokens == path.n_tokens and path.owner is None):
             return n_tokens
         return 0
@@ -229,7 +233,8 @@ class ResidentPaths:
                 node.conversations.add(path.conversation)
 
     def _retire_if_empty(self, path: Path) -> None:
-        if path.owner is None and not path.n_tokens and self._by_seq.pop(path.seq_id, None):
+        if path.owner is None and not path.n_tokens:
+            del self._by_seq[path.seq_id]
             self._free.append(path.seq_id)
 
 

@@ -190,8 +190,10 @@ class PageTree:
         """Raises KvError where a node is dead, misplaced or has a wrong key."""
         for key, node in self._nodes.items():
             parent = node.above
-            if key != node.key or key != page_key(parent.key, node.tokens) or parent.children.get(node.tokens) is not node:
-                raise KvError("a page is not where its key says")
+            if key != node.key or key != page_key(parent.key, node.tokens):
+                raise KvError("a page has a wrong key")
+            if parent.children.get(node.tokens) is not node:
+                raise KvError("a page is not below the one that it continues")
             if not parent.is_root and self._nodes.get(parent.key) is not parent:
                 raise KvError("a page continues one that is not there")
             if node.begin != parent.end or not 0 < node.n_tokens <= self.page_tokens:

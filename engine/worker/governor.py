@@ -7,6 +7,7 @@ their cores waiting for it: two threads on two busy cores are slower than one. S
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -32,24 +33,33 @@ def read_cpu(now_s: float) -> CpuSample:
     return CpuSample(now_s, sum(times[:8]) - idle_s, own.user + own.system)
 
 
+def default_n_threads() -> int:
+    """Physical cores that this process may use: a second thread of one core slows ggml's matrix products down."""
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, min(usable, psutil.cpu_count(logical=False) or usable))
+
+
 class ThreadGovernor:
     """Decides the thread count from time to time. Fewer at once, more only after some calm. Thread: one."""
 
     def __init__(
-        self, n_most: int, read: Callable[[float], CpuSample] = read_cpu, n_cores: int | None = None
+        self,
+        n_most: int,
+        now_s: float,
+        read: Callable[[float], CpuSample] = read_cpu,
+        n_cores: int | None = None,
     ) -> None:
+        """Made before the model is loaded, so that the first step already knows how busy the machine is."""
         self._n_most = n_most
         self._n_cores = n_cores or psutil.cpu_count() or n_most
         self._read = read
-        self._last: CpuSample | None = None
+        self._last = read(now_s)
         self._n_calm = 0
         self.n_threads = n_most
 
     def update(self, now_s: float) -> int:
         """Look again if it is time to; returns how many threads to use from now on."""
-        if self._last is None:
-            self._last = self._read(now_s)
-        elif now_s - self._last.at_s >= SAMPLE_S:
+        if now_s - self._last.at_s >= SAMPLE_S:
             sample = self._read(now_s)
             self._decide(self._wanted(self._last, sample))
             self._last = sample

@@ -8,6 +8,8 @@ import traceback
 from collections.abc import Callable
 from pathlib import Path
 
+from msgspec.structs import replace
+
 from engine.backend.base import Backend
 from engine.commands import Cancel, Command, Load, Submit
 from engine.config import LoadSpec
@@ -16,7 +18,7 @@ from engine.errors import BugError, ErrorInfo, InvalidRequest, KnownError
 from engine.events import Event, LoadFailed, ModelLoaded, ModelLoading, RequestFailed
 from engine.gguf import check_loadable, read_header
 from engine.types import GenerationRequest, RequestId
-from engine.worker.governor import ThreadGovernor
+from engine.worker.governor import ThreadGovernor, default_n_threads
 
 log = logging.getLogger(__name__)
 
@@ -68,10 +70,8 @@ class WorkerLoop:
     def _load(self, spec: LoadSpec) -> bool:
         self._is_loading = True
         try:
-            self._backend = self._open(spec)
+            self._backend = self._open(self._with_threads(spec))
             self._core = EngineCore(self._backend, spec.config.n_ubatch)
-            if spec.config.n_threads is None:
-                self._governor = ThreadGovernor(self._backend.info.n_threads)
         except KnownError as error:
             self._emit(LoadFailed(spec.path, ErrorInfo.of(error)))
             return False
@@ -91,6 +91,13 @@ class WorkerLoop:
         check_loadable(read_header(Path(spec.path)))
         progress = _Progress(spec.path, self._emit)
         return self._load_backend(spec, progress)
+
+    def _with_threads(self, spec: LoadSpec) -> LoadSpec:
+        """Where nobody chose a number of threads, the governor does, now and from step to step."""
+        if spec.config.n_threads is not None:
+            return spec
+        self._governor = ThreadGovernor(default_n_threads(), time.monotonic())
+        return replace(spec, config=replace(spec.config, n_threads=self._governor.n_threads))
 
     def _take_commands(self) -> None:
         assert self._core is not None

@@ -26,14 +26,14 @@ class Machine:
 
 def test_a_quiet_machine_gives_all_its_cores() -> None:
     machine = Machine()
-    governor = ThreadGovernor(4, machine.read, n_cores=4)
+    governor = ThreadGovernor(4, 0.0, machine.read, n_cores=4)
 
     assert machine.run(governor, others=0.2, own=4.0, samples=10) == 4
 
 
 def test_a_busy_core_costs_a_thread_at_once() -> None:
     machine = Machine()
-    governor = ThreadGovernor(4, machine.read, n_cores=4)
+    governor = ThreadGovernor(4, 0.0, machine.read, n_cores=4)
 
     assert machine.run(governor, others=1.0) == 3
     assert machine.run(governor, others=3.9) == 1
@@ -41,14 +41,14 @@ def test_a_busy_core_costs_a_thread_at_once() -> None:
 
 def test_one_thread_always_stays() -> None:
     machine = Machine()
-    governor = ThreadGovernor(2, machine.read, n_cores=2)
+    governor = ThreadGovernor(2, 0.0, machine.read, n_cores=2)
 
     assert machine.run(governor, others=1.9, samples=20) == 1
 
 
 def test_threads_come_back_only_after_some_calm() -> None:
     machine = Machine()
-    governor = ThreadGovernor(2, machine.read, n_cores=2)
+    governor = ThreadGovernor(2, 0.0, machine.read, n_cores=2)
     machine.run(governor, others=1.5)
 
     assert machine.run(governor, others=0.0, samples=3) == 1
@@ -57,8 +57,7 @@ def test_threads_come_back_only_after_some_calm() -> None:
 
 def test_it_looks_only_now_and_then() -> None:
     machine = Machine()
-    governor = ThreadGovernor(2, machine.read, n_cores=2)
-    governor.update(0.0)
+    governor = ThreadGovernor(2, 0.0, machine.read, n_cores=2)
     machine.busy_s = 100.0
 
     assert governor.update(SAMPLE_S / 2) == 2

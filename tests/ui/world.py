@@ -79,7 +79,7 @@ class World:
         self.io = IoPool()
         self.engine = FakeEngineClient()
         self.settings = SettingsStore(self.paths.settings_file)
-        self.library = FakeLibrary(*(entries or (make_entry(),)))
+        self.library = FakeLibrary(*entries)
         self.chats = ChatService(ChatStore(self.paths.database), self.engine, self.settings, self.io)
         library = cast(Library, self.library)
         self.session = EngineSession(self.engine, library, self.settings)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from PySide6.QtCore import QRectF, QSize, Qt, Signal
-from PySide6.QtGui import QKeyEvent, QPainter, QPaintEvent, QPen, QTextBlockFormat, QTextCursor
+from PySide6.QtGui import QKeyEvent, QPainter, QPaintEvent, QPen, QResizeEvent, QTextBlockFormat, QTextCursor
 from PySide6.QtWidgets import QHBoxLayout, QSizePolicy, QTextEdit, QVBoxLayout, QWidget
 
 from ui.theme import theme
@@ -213,11 +213,16 @@ class ComposerArea(QWidget):
     def __init__(self, composer: Composer) -> None:
         super().__init__()
         self._composer = composer
-        layout = QHBoxLayout(self)
-        layout.setContentsMargins(theme.space(6), theme.space(3), theme.space(6), theme.space(5))
-        layout.addStretch(1)
-        layout.addWidget(composer, stretch=theme.size("page-width"))
-        layout.addStretch(1)
+        self._layout = QHBoxLayout(self)
+        self._layout.addWidget(composer)
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """The same arithmetic as the transcript's: half a pixel's difference would show."""
+        margin = theme.space(6)
+        width = min(theme.size("page-width"), self.width() - 2 * margin)
+        left = (self.width() - width) // 2
+        self._layout.setContentsMargins(left, theme.space(3), self.width() - width - left, theme.space(5))
+        super().resizeEvent(event)
 
     def paintEvent(self, event: QPaintEvent) -> None:
         paint_shadow(QPainter(self), QRectF(self._composer.geometry()), theme.size("radius-composer"))

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Callable
 
 import pytest
 from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QFileDialog
-from pytestqt.qtbot import QtBot
 
 from engine.errors import ErrorInfo
 from engine.events import EngineFailed, LoadFailed, ModelLoading, ModelUnloaded
-from tests.ui.transcript_double import FakeTranscript
 from tests.ui.world import DAMAGED, World, make_entry
 from ui.chat.model_picker import ModelList, ModelPicker
 
@@ -20,20 +17,13 @@ TINY = "/models/tiny.gguf"
 
 
 @pytest.fixture
-def two_models(qtbot: QtBot, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
-    monkeypatch.setattr("ui.widgets.transcript.Transcript", FakeTranscript)
-    made = World(qtbot, tmp_path, make_entry("Tiny"), make_entry("Broken", DAMAGED), make_entry("Other"))
-    yield made
-    made.close()
+def two_models(make_world: Callable[..., World]) -> World:
+    return make_world(make_entry("Tiny"), make_entry("Broken", DAMAGED), make_entry("Other"))
 
 
 @pytest.fixture
-def no_model(qtbot: QtBot, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
-    monkeypatch.setattr("ui.widgets.transcript.Transcript", FakeTranscript)
-    made = World(qtbot, tmp_path)
-    made.library.known = []
-    yield made
-    made.close()
+def no_model(make_world: Callable[..., World]) -> World:
+    return make_world()
 
 
 def chip(world: World) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterator, Sequence
 from functools import singledispatchmethod
 from itertools import accumulate
@@ -31,6 +32,7 @@ _FORBIDDEN = {
     0xFFFC: "�",  # and this stands for an image
     0x00: "�",
 }
+_STRONG = ("L", "R", "AL")
 _LINE_BREAK = "\u2028"
 _WRAP = QTextOption.WrapMode.WrapAtWordBoundaryOrAnywhere
 _IMAGE = "\ufffc"
@@ -76,11 +78,19 @@ class BlockDocument(QTextDocument):
             cursor.movePosition(QTextCursor.MoveOperation.End, QTextCursor.MoveMode.KeepAnchor)
             cursor.removeSelectedText()
         else:
-            self._prepare(sheet.code_font, QTextOption.WrapMode.NoWrap)
+            self._prepare(sheet.code_font, QTextOption.WrapMode.NoWrap, sheet.tab_width)
             cursor.setBlockFormat(sheet.listing())
         for text, color in _colored(code.translate(_FORBIDDEN), runs):
             cursor.insertText(text, sheet.colored(color))
         cursor.endEditBlock()
+
+    @property
+    def baseline(self) -> float:
+        """Of the first line, from above."""
+        block = self.firstBlock()
+        line = block.layout().lineAt(0)
+        top = self.documentLayout().blockBoundingRect(block).top()
+        return top + line.y() + line.ascent() if line.isValid() else top
 
     def text_between(self, start: int, end: int) -> str:
         """The characters there as plain text, with formulas as TeX."""
@@ -122,7 +132,7 @@ class BlockDocument(QTextDocument):
     def _(self, block: TableBlock, cursor: QTextCursor) -> None:
         self._prepare(self._sheet.reading_font, QTextOption.WrapMode.WordWrap)
         cursor.setBlockFormat(self._sheet.hidden_line())
-        table = cursor.insertTable(len(block.rows), max(1, len(block.alignments)), self._sheet.table())
+        table = cursor.insertTable(len(block.rows), max(1, len(block.alignments)), self._sheet.table(_is_rtl(block)))
         for row, cells in enumerate(block.rows):
             for column, spans in enumerate(cells[: len(block.alignments)]):
                 cell = table.cellAt(row, column)
@@ -133,11 +143,13 @@ class BlockDocument(QTextDocument):
         last = QTextCursor(self.lastBlock())
         last.setBlockFormat(self._sheet.hidden_line())
 
-    def _prepare(self, font: QFont, wrap: QTextOption.WrapMode = _WRAP) -> None:
+    def _prepare(self, font: QFont, wrap: QTextOption.WrapMode = _WRAP, tab_width: float | None = None) -> None:
         self.setDefaultFont(font)
         option = QTextOption()
         option.setTextDirection(Qt.LayoutDirection.LayoutDirectionAuto)
         option.setWrapMode(wrap)
+        if tab_width is not None:
+            option.setTabStopDistance(tab_width)
         self.setDefaultTextOption(option)
 
     def _write_spans(
@@ -194,6 +206,13 @@ def _colored(code: str, runs: Sequence[ColorRun]) -> Iterator[tuple[str, str]]:
         position = run.start + run.n_chars
     if position < len(code):
         yield code[position:], "text"
+
+
+def _is_rtl(table: TableBlock) -> bool:
+    """Whether a table reads from right to left, as its head does."""
+    text = "".join(span.text for cell in table.rows[0] for span in cell) if table.rows else ""
+    strong = next((direction for c in text if (direction := unicodedata.bidirectional(c)) in _STRONG), "L")
+    return strong != "L"
 
 
 def _has_formulas(spans: Sequence[Span]) -> bool:

@@ -10,6 +10,7 @@ from PySide6.QtGui import (
     QColor,
     QFont,
     QFontMetrics,
+    QFontMetricsF,
     QTextBlockFormat,
     QTextCharFormat,
     QTextFormat,
@@ -27,6 +28,7 @@ IS_INLINE_CODE = QTextFormat.Property.UserProperty + 1
 
 _HEADING_SCALES = (4 / 3, 6 / 5, 16 / 15, 1.0, 1.0, 1.0)
 _HEADING_LINE = 4 / 3
+_N_TAB_SPACES = 4
 _SCRIPT_SCALE = 1.15
 """The letters of ziamath's font are smaller than those of the reading font of the same size."""
 
@@ -85,10 +87,11 @@ class Sheet:
         return QTextCharFormat(found)
 
     def colored(self, token: str) -> QTextCharFormat:
-        """Only a colour, for parts of a listing."""
+        """A part of a listing in the colour of a token."""
         found = self._colors.get(token)
         if found is None:
             found = self._colors[token] = QTextCharFormat()
+            found.setFont(self.code_font)
             found.setForeground(theme.color(token))
         return found
 
@@ -113,8 +116,11 @@ class Sheet:
         block.setLayoutDirection(Qt.LayoutDirection.LeftToRight)
         return block
 
-    def table(self) -> QTextTableFormat:
+    def table(self, is_rtl: bool) -> QTextTableFormat:
         table = QTextTableFormat()
+        if is_rtl:
+            table.setLayoutDirection(Qt.LayoutDirection.RightToLeft)
+            table.setAlignment(Qt.AlignmentFlag.AlignRight)
         table.setBorder(0)
         table.setCellSpacing(0)
         table.setCellPadding(0)
@@ -134,6 +140,10 @@ class Sheet:
         cell.setBottomBorder(theme.exact_size("line-width"))
         cell.setBottomBorderBrush(QBrush(theme.color("scroll" if is_head else "line")))
         return cell
+
+    @cached_property
+    def tab_width(self) -> float:
+        return _N_TAB_SPACES * QFontMetricsF(self.code_font).horizontalAdvance(" ")
 
     def hidden_line(self) -> QTextBlockFormat:
         """For the empty paragraphs that a document must have around a table."""

@@ -7,7 +7,7 @@ from functools import partial
 
 from PySide6.QtCore import QLineF, QRectF, Signal
 from PySide6.QtGui import QPainter, QPaintEvent, QPen, QResizeEvent
-from PySide6.QtWidgets import QWidget
+from PySide6.QtWidgets import QHBoxLayout, QWidget
 
 from ui.theme import theme
 from ui.widgets.labels import label
@@ -16,7 +16,7 @@ from ui.widgets.markdown.blocks import Block, CodeBlock, MathBlock, PlainBlock, 
 from ui.widgets.markdown.document import n_positions
 from ui.widgets.markdown.highlight import ColorRun, runs
 from ui.widgets.transcript import metrics
-from ui.widgets.transcript.copy_button import CopyButton
+from ui.widgets.transcript.copy_button import CopyText
 from ui.widgets.transcript.message import Message, Part
 from ui.widgets.transcript.text_view import TextView
 
@@ -37,6 +37,7 @@ class BlockView(TextView):
         if message.view.is_user:
             part.width = self.shrink_to_text()
         part.is_rtl = self.is_rtl
+        part.baseline = self.content.baseline
         self.setAccessibleName(f"{author(message)}, {_kind_name(part.block)}")
         return self.text_height()
 
@@ -58,10 +59,13 @@ class CodeView(QWidget):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._language = label("", "small", "dim")
-        self._language.setParent(self)
-        self._copy = CopyButton("Copy this code", text="Copy")
-        self._copy.setParent(self)
+        self._copy = CopyText("Copy this code")
         self._copy.clicked.connect(self._on_copy)
+        self._header = QWidget(self)
+        layout = QHBoxLayout(self._header)
+        layout.setContentsMargins(metrics.code_padding(), 0, 0, 0)
+        layout.addWidget(self._language, stretch=1)
+        layout.addWidget(self._copy)
         self._text = TextView(self)
         self._message: Message | None = None
         self._block = CodeBlock(text="")
@@ -94,10 +98,8 @@ class CodeView(QWidget):
         padding, header = metrics.code_padding(), metrics.code_header_height()
         top = header + padding if self._block.is_first else 0
         bottom = padding if self._block.is_last else 0
+        self._header.setGeometry(0, 0, self.width(), header)
         self._text.setGeometry(padding, top, self.width() - 2 * padding, self.height() - top - bottom)
-        copy = self._copy.size()
-        self._copy.move(self.width() - theme.space(1) - copy.width(), (header - copy.height()) // 2)
-        self._language.setGeometry(padding, 0, self._copy.x() - 2 * padding, header)
 
     def paintEvent(self, event: QPaintEvent) -> None:
         painter = QPainter(self)
@@ -117,8 +119,7 @@ class CodeView(QWidget):
 
     def _show_header(self, block: CodeBlock) -> None:
         self._language.setText(block.language or "code")
-        self._language.setVisible(block.is_first)
-        self._copy.setVisible(block.is_first)
+        self._header.setVisible(block.is_first)
 
     def _write(self, block: CodeBlock, before: CodeBlock | None, width: int) -> None:
         grows = before is not None and before.fence == block.fence and before.language == block.language

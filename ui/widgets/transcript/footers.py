@@ -13,7 +13,7 @@ from ui.widgets.buttons import IconButton
 from ui.widgets.focus import FocusRing
 from ui.widgets.labels import label
 from ui.widgets.transcript import metrics
-from ui.widgets.transcript.copy_button import CopyButton, make_quiet
+from ui.widgets.transcript.copy_button import CopyIcon, make_quiet
 from ui.widgets.transcript.message import Message, Part
 from ui.widgets.transcript.view_model import MessageStatus, MessageView
 
@@ -28,6 +28,7 @@ class Facts(FocusRing, QToolButton):
         self.setFocusPolicy(Qt.FocusPolicy.ClickFocus)
         self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         self.setFixedHeight(metrics.footer_height())
+        _keep_place(self)
         self.clicked.connect(self._explain)
 
     def show_facts(self, facts: str, explanation: str) -> None:
@@ -94,7 +95,7 @@ class AnswerFooter(QWidget):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._id = 0
-        self._copy = CopyButton("Copy the answer")
+        self._copy = CopyIcon("Copy the answer")
         self._again = IconButton("rotate-cw", "Answer again", small=True)
         self._siblings = Siblings()
         self._state = label("Stopped", "small", "dim")
@@ -104,8 +105,6 @@ class AnswerFooter(QWidget):
         self._again.clicked.connect(lambda: self.again_wanted.emit(self._id))
         self._siblings.step_wanted.connect(lambda step: self.sibling_wanted.emit(self._id, step))
         layout = _row(self)
-        # The icons, not the buttons around them, begin where the text does.
-        layout.setContentsMargins(-_inset(), 0, 0, 0)
         for widget in (self._copy, self._again, self._siblings, self._state):
             layout.addWidget(widget)
         layout.addSpacing(theme.space(3))
@@ -118,7 +117,7 @@ class AnswerFooter(QWidget):
         self._id = view.id
         is_done = view.status is not MessageStatus.STREAMING
         self._copy.setVisible(is_done and bool(view.text))
-        self._again.setVisible(is_done)
+        self._again.setVisible(is_done and not view.has_failed)  # the notice above has a button for it
         self._siblings.show_siblings(view)
         self._state.setVisible(view.status is MessageStatus.STOPPED)
         self._facts.show_facts(view.facts if is_done else "", view.facts_tooltip)
@@ -149,7 +148,7 @@ class UserFooter(QWidget):
         super().__init__(parent)
         self._id = 0
         self._row = QWidget(self)
-        self._copy = CopyButton("Copy your message")
+        self._copy = CopyIcon("Copy your message")
         self._edit = IconButton("pencil", "Edit your message", small=True)
         self._siblings = Siblings()
         make_quiet(self._edit)
@@ -162,9 +161,7 @@ class UserFooter(QWidget):
         layout = _row(self._row)
         for widget in (self._siblings, self._edit, self._copy):
             layout.addWidget(widget)
-        keep_place = self._row.sizePolicy()
-        keep_place.setRetainSizeWhenHidden(True)
-        self._row.setSizePolicy(keep_place)
+        _keep_place(self._row)
 
     def show_part(self, message: Message, part: Part, width: int) -> int:
         if message.view.id != self._id:
@@ -198,5 +195,8 @@ def _row(widget: QWidget) -> QHBoxLayout:
     return layout
 
 
-def _inset() -> int:
-    return (metrics.footer_height() - theme.size("icon-small")) // 2
+def _keep_place(widget: QWidget) -> None:
+    """Hidden, it still takes its room."""
+    policy = widget.sizePolicy()
+    policy.setRetainSizeWhenHidden(True)
+    widget.setSizePolicy(policy)

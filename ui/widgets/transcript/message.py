@@ -31,8 +31,9 @@ class PartKind(Enum):
 class Part:
     """Something with a place of its own on the page. ``height`` is an estimate until a widget has shown it.
 
-    ``width`` is what the text really takes, which makes the width of a bubble. ``is_stale``: a widget that shows it
-    shows something old. ``grows_down``: the next change of its height happens at its lower end.
+    ``width`` is what the text really takes, which makes the width of a bubble; ``baseline`` is that of its first line.
+    ``is_stale``: a widget that shows it shows something old. ``grows_down``: the next change of its height happens at
+    its lower end.
     """
 
     kind: PartKind
@@ -40,6 +41,7 @@ class Part:
     height: int
     block: Block | None = None
     width: int = 0
+    baseline: float = 0.0
     is_rtl: bool = False
     is_stale: bool = True
     grows_down: bool = False

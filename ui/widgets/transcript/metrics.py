@@ -64,6 +64,16 @@ def footer_height() -> int:
     return theme.space(7)
 
 
+def footer_inset() -> int:
+    """How far the icon in a button is from the button's edge: it is the icon that stands in line with the text."""
+    return (footer_height() - theme.size("icon-small")) // 2
+
+
+def text_lift() -> int:
+    """QTextDocument puts text this much below the middle of a line of fixed height."""
+    return theme.space(1) // 2
+
+
 def message_gap(is_user: bool) -> int:
     """Below a message; the footer of the user's words is part of the space."""
     return 0 if is_user else theme.space(5)

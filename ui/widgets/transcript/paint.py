@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from PySide6.QtCore import QLineF, QPointF, QRect, QRectF, Qt
-from PySide6.QtGui import QPainter, QPainterPath, QPen
+from PySide6.QtGui import QFontMetricsF, QPainter, QPainterPath, QPen
 
 from ui.theme import theme
-from ui.widgets.markdown.blocks import Block, FrameKind, Marker, TextBlock
+from ui.widgets.markdown.blocks import Block, FrameKind, TextBlock
 from ui.widgets.transcript import metrics
 from ui.widgets.transcript.flow import Placed
 from ui.widgets.transcript.message import Part, PartKind
@@ -18,6 +18,8 @@ _TIP_RADIUS_SHARE = 1 / 3
 
 _CHECK = ((0.25, 0.52), (0.43, 0.7), (0.76, 0.32))
 """A check mark in a box of side 1."""
+
+_RIGHT_TO_LEFT_MARK = "\u200f"
 
 
 def paint_bubble(painter: QPainter, rect: QRect) -> None:
@@ -69,40 +71,40 @@ def _paint_bars(painter: QPainter, column: metrics.Column, placed: Placed, above
 
 
 def _paint_marker(painter: QPainter, column: metrics.Column, part: Part, block: Block, y: int) -> None:
-    if block.marker is None:
+    if block.marker is None or not block.frames:
         return
     inner = metrics.indent(block)
-    width = metrics.frame_indent(block.frames[-1].kind) if block.frames else 0
-    line = theme.line_height("reading")
-    top = y + (metrics.code_padding() if not isinstance(block, TextBlock) else 0)
+    width = metrics.frame_indent(block.frames[-1].kind)
     left = column.right - inner if part.is_rtl else column.x + inner - width
-    rect = QRectF(left, top, width, line)
+    font = theme.font("reading")
+    baseline = (
+        y - metrics.text_lift() + part.baseline if isinstance(block, TextBlock) else y + QFontMetrics(font).ascent()
+    )
     if block.marker.checked is not None:
-        _paint_box(painter, rect, block.marker.checked)
-    else:
-        _paint_marker_text(painter, rect, block.marker, part.is_rtl)
-
-
-def _paint_marker_text(painter: QPainter, rect: QRectF, marker: Marker, is_rtl: bool) -> None:
-    painter.setFont(theme.font("reading"))
+        middle = baseline - QFontMetricsF(font).capHeight() / 2
+        _paint_box(painter, QPointF(left + width / 2 - theme.space(1), middle), block.marker.checked)
+        return
+    painter.setFont(font)
     painter.setPen(theme.color("dim"))
-    gap = theme.space(2)
-    inside = rect.adjusted(gap if is_rtl else -rect.width(), 0, rect.width() if is_rtl else -gap, 0)
-    side = Qt.AlignmentFlag.AlignLeft if is_rtl else Qt.AlignmentFlag.AlignRight
-    painter.drawText(inside, Qt.AlignmentFlag.AlignVCenter | side, marker.text)
+    text = block.marker.text
+    if part.is_rtl:
+        text = _RIGHT_TO_LEFT_MARK + text + _RIGHT_TO_LEFT_MARK
+        painter.drawText(QPointF(left + theme.space(2), baseline), text)
+    else:
+        advance = QFontMetricsF(font).horizontalAdvance(text)
+        painter.drawText(QPointF(left + width - theme.space(2) - advance, baseline), text)
 
 
-def _paint_box(painter: QPainter, rect: QRectF, is_checked: bool) -> None:
+def _paint_box(painter: QPainter, middle: QPointF, is_checked: bool) -> None:
     side = theme.size("icon-small") - 2
-    box = QRectF(rect.left() + 1, rect.center().y() - side / 2 + 1, side, side)
+    box = QRectF(middle.x() - side / 2, middle.y() - side / 2, side, side)
     radius = theme.space(1)
     painter.setPen(QPen(theme.color("accent" if is_checked else "faint"), theme.exact_size("icon-stroke")))
     painter.setBrush(theme.color("accent") if is_checked else Qt.BrushStyle.NoBrush)
     painter.drawRoundedRect(box, radius, radius)
     if is_checked:
         painter.setPen(QPen(theme.color("accent-ink"), theme.exact_size("icon-stroke")))
-        points = [QPointF(box.left() + x * side, box.top() + y * side) for x, y in _CHECK]
-        painter.drawPolyline(points)
+        painter.drawPolyline([QPointF(box.left() + x * side, box.top() + y * side) for x, y in _CHECK])
 
 
 def _paint_rule(painter: QPainter, column: metrics.Column, placed: Placed, offset: int) -> None:

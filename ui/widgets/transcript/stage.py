@@ -129,13 +129,19 @@ def width_of(placed: Placed, column: metrics.Column) -> int:
 
 def rect_of(placed: Placed, column: metrics.Column) -> QRect:
     part, block = placed.part, placed.part.block
+    inset = metrics.footer_inset()
+    if part.kind is PartKind.ANSWER_FOOTER:
+        return QRect(column.x - inset, placed.y, column.width + inset, part.height)
+    if part.kind is PartKind.USER_FOOTER:
+        return QRect(column.x, placed.y, column.width + inset, part.height)
     if block is None:
         return QRect(column.x, placed.y, column.width, part.height)
+    y = placed.y - (metrics.text_lift() if part.kind is PartKind.TEXT else 0)
     if placed.message.view.is_user:
         left = _text_right(column) - (part.width if part.is_rtl else bubble_text_width(placed.message))
-        return QRect(left, placed.y, part.width, part.height)
+        return QRect(left, y, part.width, part.height)
     indent = metrics.indent(block)
-    return QRect(column.x if part.is_rtl else column.x + indent, placed.y, column.width - indent, part.height)
+    return QRect(column.x if part.is_rtl else column.x + indent, y, column.width - indent, part.height)
 
 
 def bubble_rect(row: Sequence[Placed], column: metrics.Column) -> QRect:

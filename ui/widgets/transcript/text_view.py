@@ -84,12 +84,15 @@ class TextView(QTextBrowser):
         self._start(width)
         self._document.fill(block, sheet(), self.devicePixelRatioF())
         self._has_inline_code = _has_inline_code(block)
+        self.setTextCursor(QTextCursor(self._document))  # at the beginning, which is what Qt shows of a wide text
 
     def write_code(self, code: str, runs: Sequence[ColorRun], width: int, kept: int = 0) -> None:
         """Show a listing, of which the first ``kept`` positions are there already."""
         if not kept:
             self._start(width)
         self._document.write_code(kept, code, runs, sheet())
+        if not kept:
+            self.setTextCursor(QTextCursor(self._document))
 
     def set_line_width(self, width: int) -> None:
         """Lay out what is there in lines of another width."""
