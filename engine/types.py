@@ -27,45 +27,100 @@ class ChatMessage(msgspec.Struct, frozen=True):
 
 
 class SamplingParams(msgspec.Struct, frozen=True):
-    """How the next token is drawn. ``temperature == 0`` is greedy and ignores everything else but penalties.
+    """How the next token is drawn. ``temperature == 0`` is greedy: only penalties, bias and grammar still count.
 
-    Ranges are checked by :meth:`problem`, because some values out of range abort llama.cpp
-    (``repeat_last_n = 2**31 - 1`` is a failed allocation there).
+    The samplers run in llama.cpp's order: grammar, bias, penalties, DRY, top-k, typical, top-p, min-p, XTC,
+    temperature. Mirostat (1 or 2; Basu et al. 2021) takes the place of everything after DRY. Ranges are checked by
+    :meth:`problem`, because some values out of range abort llama.cpp (``repeat_last_n = 2**31 - 1`` is a failed
+    allocation there).
     """
 
     temperature: float = 0.7
     top_k: int = 40
     top_p: float = 0.95
     min_p: float = 0.05
+    typical_p: float = 1.0
     repeat_penalty: float = 1.0
+    frequency_penalty: float = 0.0
+    presence_penalty: float = 0.0
     repeat_last_n: int = 64
+    dry_multiplier: float = 0.0
+    dry_base: float = 1.75
+    dry_allowed_length: int = 2
+    dry_last_n: int = 1024
+    xtc_probability: float = 0.0
+    xtc_threshold: float = 0.1
+    mirostat: int = 0
+    mirostat_tau: float = 5.0
+    mirostat_eta: float = 0.1
     seed: int | None = None
+    logit_bias: tuple[tuple[int, float], ...] = ()
+    """Pairs of token id and what is added to its logit; -100 forbids and 100 forces, as in OpenAI's API."""
+
+    grammar: str | None = None
+    """GBNF, llama.cpp's grammar format, with a rule named root."""
+
+    json_schema: str | None = None
+    """A JSON schema as JSON text, which becomes a grammar. Only one of the two may be set."""
+
+    n_logprobs: int | None = None
+    """Report each token's log-probability and those of so many best ones; None reports nothing."""
+
+    @property
+    def has_penalties(self) -> bool:
+        changes = self.repeat_penalty != 1.0 or self.frequency_penalty != 0.0 or self.presence_penalty != 0.0
+        return changes and self.repeat_last_n > 0
 
     def problem(self) -> str | None:
         """The first setting that is out of range, as a sentence, or None."""
-        ranges: tuple[tuple[str, float, float, float], ...] = (
-            ("temperature", self.temperature, 0.0, 5.0),
-            ("top_k", self.top_k, 0, 1_000_000),
-            ("top_p", self.top_p, 0.0, 1.0),
-            ("min_p", self.min_p, 0.0, 1.0),
-            ("repeat_penalty", self.repeat_penalty, 0.1, 5.0),
-            ("repeat_last_n", self.repeat_last_n, 0, 65_536),
-            ("seed", 0 if self.seed is None else self.seed, 0, 2**32 - 2),
-        )
-        for name, value, low, high in ranges:
-            if not low <= value <= high:  # false for NaN, which is the point
+        for name, low, high in _SAMPLING_RANGES:
+            value = getattr(self, name)
+            if value is not None and not low <= value <= high:  # false for NaN, which is the point
                 return f"{name} is {value}, but it must lie between {low:g} and {high:g}."
+        if self.grammar is not None and self.json_schema is not None:
+            return "There may be a grammar or a JSON schema, not both."
+        if len(self.logit_bias) > _MAX_BIASES or any(not -1000 <= bias <= 1000 for _, bias in self.logit_bias):
+            return f"logit_bias may name {_MAX_BIASES} tokens with values between -1000 and 1000."
         return None
 
 
+_MAX_BIASES = 1024
+_SAMPLING_RANGES: tuple[tuple[str, float, float], ...] = (
+    ("temperature", 0.0, 5.0),
+    ("top_k", 0, 1_000_000),
+    ("top_p", 0.0, 1.0),
+    ("min_p", 0.0, 1.0),
+    ("typical_p", 0.0, 1.0),
+    ("repeat_penalty", 0.1, 5.0),
+    ("frequency_penalty", -5.0, 5.0),
+    ("presence_penalty", -5.0, 5.0),
+    ("repeat_last_n", 0, 65_536),
+    ("dry_multiplier", 0.0, 10.0),
+    ("dry_base", 1.0, 10.0),
+    ("dry_allowed_length", 1, 1024),
+    ("dry_last_n", 0, 65_536),
+    ("xtc_probability", 0.0, 1.0),
+    ("xtc_threshold", 0.0, 1.0),
+    ("mirostat", 0, 2),
+    ("mirostat_tau", 0.0, 20.0),
+    ("mirostat_eta", 0.0, 1.0),
+    ("seed", 0, 2**32 - 2),
+    ("n_logprobs", 0, 20),
+)
+
+
 class GenerationRequest(msgspec.Struct, frozen=True):
-    """One answer to be made. ``max_tokens`` is None for "until the model stops or the context is full"."""
+    """One answer to be made. ``max_tokens`` is None for "until the model stops or the context is full".
+
+    ``conversation`` names what the request belongs to, for whoever wants to see, pin or drop what is remembered of it.
+    """
 
     id: RequestId
     messages: tuple[ChatMessage, ...]
     sampling: SamplingParams = SamplingParams()
     max_tokens: int | None = None
     stop: tuple[str, ...] = ()
+    conversation: str | None = None
 
 
 class FinishReason(StrEnum):

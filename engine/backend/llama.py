@@ -88,7 +88,7 @@ class LlamaBackend:
         self.info = self._describe(spec, time.monotonic() - started_s)
 
     def open_sampler(self, request_id: RequestId, params: SamplingParams, history: Sequence[TokenId]) -> None:
-        self._samplers[request_id] = make_chain(params, self.vocab.n_tokens, history)
+        self._samplers[request_id] = make_chain(params, self.vocab.handle, self.vocab.n_tokens, history)
 
     def close_sampler(self, request_id: RequestId) -> None:
         chain = self._samplers.pop(request_id, None)

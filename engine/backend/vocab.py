@@ -15,10 +15,10 @@ _NO_TOKEN = -1  # LLAMA_TOKEN_NULL, llama.h
 
 
 class LlamaVocab:
-    """Implements ``base.Vocab`` on a ``llama_vocab``, which belongs to the model and must not outlive it."""
+    """Implements ``base.Vocab`` on a ``llama_vocab`` (``handle``), which belongs to the model and dies with it."""
 
     def __init__(self, vocab: Any) -> None:
-        self._vocab = vocab
+        self.handle = vocab
         self._pieces: dict[TokenId, bytes] = {}
         self.n_tokens: int = lib.llama_vocab_n_tokens(vocab)
         self.bos_text = self._text(lib.llama_vocab_bos(vocab))
@@ -29,7 +29,7 @@ class LlamaVocab:
 
     @cached_property
     def special_texts(self) -> frozenset[str]:
-        attributes = (lib.llama_vocab_get_attr(self._vocab, token) for token in range(self.n_tokens))
+        attributes = (lib.llama_vocab_get_attr(self.handle, token) for token in range(self.n_tokens))
         special = [token for token, attr in enumerate(attributes) if attr & (_ATTR_CONTROL | _ATTR_UNKNOWN)]
         return frozenset(filter(None, map(self._text, special)))
 
@@ -41,7 +41,7 @@ class LlamaVocab:
         capacity = len(raw) + 16
         while True:
             tokens = (ctypes.c_int32 * capacity)()
-            n_tokens: int = lib.llama_tokenize(self._vocab, raw, len(raw), tokens, capacity, False, special)
+            n_tokens: int = lib.llama_tokenize(self.handle, raw, len(raw), tokens, capacity, False, special)
             if n_tokens >= 0:
                 return tokens[:n_tokens]
             capacity = -n_tokens
@@ -53,17 +53,17 @@ class LlamaVocab:
         return known
 
     def ends_turn(self, token: TokenId) -> bool:
-        return bool(lib.llama_vocab_is_eog(self._vocab, token))
+        return bool(lib.llama_vocab_is_eog(self.handle, token))
 
     def _read_piece(self, token: TokenId) -> bytes:
         capacity = 64
         while True:
             buffer = ctypes.create_string_buffer(capacity)
-            n_bytes: int = lib.llama_token_to_piece(self._vocab, token, buffer, capacity, 0, False)
+            n_bytes: int = lib.llama_token_to_piece(self.handle, token, buffer, capacity, 0, False)
             if n_bytes >= 0:
                 return buffer.raw[:n_bytes]
             capacity = -n_bytes
 
     def _text(self, token: int) -> str:
-        raw: bytes | None = None if token == _NO_TOKEN else lib.llama_vocab_get_text(self._vocab, token)
+        raw: bytes | None = None if token == _NO_TOKEN else lib.llama_vocab_get_text(self.handle, token)
         return raw.decode(errors="replace") if raw else ""

@@ -1,0 +1,129 @@
+"""Every sampler does what it is there for, and grammars from outside cannot end the process."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from engine.backend.llama import LlamaBackend
+from engine.config import EngineConfig, LoadSpec
+from engine.errors import InvalidRequest
+from engine.step import Chunk, StepPlan, StepStatus, Trim
+from engine.types import RequestId, SamplingParams, SeqId, TokenId
+from tests.doubles.gguf import make_tiny_gguf
+
+A = RequestId("a")
+HOT = {"temperature": 1.5, "top_k": 0, "top_p": 1.0, "min_p": 0.0, "seed": 3}
+
+
+@pytest.fixture(scope="module")
+def backend(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LlamaBackend]:
+    path = make_tiny_gguf(tmp_path_factory.mktemp("models") / "tiny.gguf")
+    backend = LlamaBackend(LoadSpec(str(path), EngineConfig(n_ctx=512, n_ubatch=256, n_threads=1)), lambda _: None)
+    yield backend
+    backend.close()
+
+
+def generate(backend: LlamaBackend, params: SamplingParams, n_tokens: int = 40) -> list[int]:
+    prompt = tuple(TokenId(token) for token in backend.vocab.tokenize("hello", special=False))
+    backend.open_sampler(A, params, prompt)
+    trims, chunk, output = (Trim(SeqId(0), 0),), Chunk(A, SeqId(0), 0, prompt, sample=True), []
+    for _ in range(n_tokens):
+        result = backend.decode(StepPlan(trims, (chunk,)))
+        assert result.status is StepStatus.DONE
+        token = result.samples[0].token
+        if backend.vocab.ends_turn(token):
+            break
+        output.append(token)
+        trims, chunk = (), Chunk(A, SeqId(0), chunk.end, (token,), sample=True)
+    backend.close_sampler(A)
+    return output
+
+
+def text(backend: LlamaBackend, params: SamplingParams, n_tokens: int = 200) -> str:
+    pieces = [backend.vocab.piece(TokenId(token)) for token in generate(backend, params, n_tokens)]
+    return b"".join(pieces).decode(errors="replace")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"top_k": 2},
+        {"top_p": 0.1},
+        {"min_p": 0.9},
+        {"typical_p": 0.2},
+        {"presence_penalty": 5.0},
+        {"frequency_penalty": 5.0},
+        {"repeat_penalty": 5.0},
+        {"dry_multiplier": 10.0, "dry_allowed_length": 1},
+        {"xtc_probability": 1.0, "xtc_threshold": 0.01},
+        {"mirostat": 1},
+        {"mirostat": 2, "mirostat_tau": 0.1},
+        {"logit_bias": ((7, 100.0),)},
+    ],
+    ids=lambda change: next(iter(change)),
+)
+def test_each_sampler_changes_the_answer_and_repeats_itself(
+    backend: LlamaBackend, change: dict[str, float | int]
+) -> None:
+    plain = generate(backend, SamplingParams(**HOT))
+    changed = generate(backend, SamplingParams(**{**HOT, **change}))
+
+    assert changed != plain
+    assert changed == generate(backend, SamplingParams(**{**HOT, **change}))
+
+
+def test_a_bias_forces_and_forbids(backend: LlamaBackend) -> None:
+    forced = generate(backend, SamplingParams(temperature=0.0, logit_bias=((9, 500.0),)), 5)
+    forbidden = generate(backend, SamplingParams(temperature=0.0, logit_bias=((9, -500.0),)), 40)
+
+    assert forced == [9] * 5
+    assert 9 not in forbidden
+
+
+def test_a_grammar_is_obeyed(backend: LlamaBackend) -> None:
+    answer = text(backend, SamplingParams(temperature=1.0, seed=1, grammar='root ::= ("yes" | "no") "!"'))
+
+    assert answer in ("yes!", "no!")
+
+
+def test_a_json_schema_is_obeyed(backend: LlamaBackend) -> None:
+    schema = {
+        "type": "object",
+        "properties": {"kind": {"enum": ["a", "b"]}, "on": {"type": "boolean"}},
+        "required": ["kind", "on"],
+        "additionalProperties": False,
+    }
+    whitespace = tuple((token, -100.0) for token in backend.vocab.tokenize(" \n\t", special=False))
+
+    answer = json.loads(
+        text(backend, SamplingParams(temperature=0.0, json_schema=json.dumps(schema), logit_bias=whitespace))
+    )
+
+    assert answer["kind"] in ("a", "b")
+    assert answer["on"] in (True, False)
+
+
+@pytest.mark.parametrize(
+    ("params", "words"),
+    [
+        (SamplingParams(grammar="root ::= ("), "mistake"),
+        (SamplingParams(grammar='start ::= "x"'), "root"),
+        (SamplingParams(grammar="root ::= " + "(" * 20_000 + '"x"' + ")" * 20_000), "deep"),
+        (SamplingParams(grammar='root ::= (("a"? "b"? "c"?){200}){200}'), "repeats"),
+        (SamplingParams(grammar='root ::= "a"{99999999999999999999}'), "repeats"),
+        (SamplingParams(grammar='root ::= "' + "a" * 70_000 + '"'), "longer"),
+        (SamplingParams(grammar='root ::= "a\0"'), "NUL"),
+        (SamplingParams(json_schema="{"), "schema"),
+        (SamplingParams(json_schema='{"$ref": "https://example.org/schema"}'), "schema"),
+        (SamplingParams(json_schema='{"items":' * 5000 + "{}" + "}" * 5000), "schema"),
+        (SamplingParams(logit_bias=((10**6, 1.0),)), "vocabulary"),
+    ],
+)
+def test_what_cannot_be_compiled_is_a_sentence(backend: LlamaBackend, params: SamplingParams, words: str) -> None:
+    with pytest.raises(InvalidRequest, match=words):
+        backend.open_sampler(A, params, [])
+    backend.close_sampler(A)
