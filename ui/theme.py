@@ -17,6 +17,7 @@ from app.settings import Theme as ThemeChoice
 
 _PLACEHOLDER = re.compile(r"\$\{([a-z0-9-]+)\}")
 _TABULAR_FIGURES = "tnum"
+_ROLES_OF_FIGURES = frozenset({"figures", "small"})
 _CONTEXTUAL_ALTERNATES = "calt"  # in the code font these are ligatures: "->" drawn as an arrow, "!=" as one sign
 
 
@@ -52,7 +53,7 @@ class Theme(QObject):
         return n_units * self.size("unit")
 
     def font(self, role: str) -> QFont:
-        """The font of a role: ui, strong, button, small, label, reading, heading, title, code."""
+        """The font of a role: ui, figures, strong, small, label, reading, heading, title, code."""
         token = resources.tokens()["fonts"][role]
         font = QFont(token["family"])
         font.setPixelSize(token["size"])
@@ -62,7 +63,7 @@ class Theme(QObject):
         if role == "code":
             font.setStyleHint(QFont.StyleHint.Monospace)
             font.setFeature(QFont.Tag.fromString(_CONTEXTUAL_ALTERNATES), 0)
-        else:
+        elif role in _ROLES_OF_FIGURES:
             font.setFeature(QFont.Tag.fromString(_TABULAR_FIGURES), 1)
         return font
 

@@ -6,7 +6,7 @@ from app.cli.terminal import EXIT_DONE, Terminal
 from app.cli.words import count_text, size_text, table
 from app.library import Library, ModelEntry
 
-_HEAD = ("ID", "NAME", "TYPE", "PARAMETERS", "SIZE", "CONTEXT", "FROM")
+_HEAD = ("ID", "TYPE", "PARAMETERS", "SIZE", "CONTEXT", "FROM")
 
 
 def run(library: Library, terminal: Terminal) -> int:
@@ -28,7 +28,6 @@ def run(library: Library, terminal: Terminal) -> int:
 def _row(entry: ModelEntry) -> tuple[str, ...]:
     return (
         entry.id,
-        entry.name,
         entry.quantization,
         count_text(entry.n_params),
         size_text(entry.size_bytes),

@@ -202,12 +202,13 @@ class DiskTier:
         try:
             return job.run()
         except (OSError, DamagedPage) as error:
-            if job.writes is not None:
-                self._stop_writing(error)
-            return job.failed
-        except Exception:  # noqa: BLE001 - the thread's edge: who waits must hear of it, and the next job must run
+            problem: Exception = error
+        except Exception as error:  # noqa: BLE001 - the thread's edge: who waits must hear of it, the next job must run
             _log.exception("a disk operation of the KV cache failed")
-            return job.failed
+            problem = error
+        if job.writes is not None:
+            self._stop_writing(problem)
+        return job.failed
 
     def _stop_writing(self, error: Exception) -> None:
         reason = getattr(error, "strerror", None) or str(error)

@@ -31,7 +31,7 @@ class Policy:
 
     def size_bytes(self, n_tokens: int) -> int:
         """What a copy of so many tokens takes, as far as one can know beforehand."""
-        return n_tokens * self._bytes_per_token
+        return max(1, n_tokens * self._bytes_per_token)
 
     def is_worth_saving(self, n_tokens: int) -> bool:
         """Whether so many tokens from the first one on are restored sooner than computed."""

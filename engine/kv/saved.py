@@ -46,6 +46,7 @@ class SavedPages:
         self._reading: dict[bytes, int] = {}  # keys of pages that are on their way, and the room kept for them
         self._asked: set[bytes] = set()  # pages that were read since the last open
         self._found: deque[FoundPage] = deque()
+        self._dropped: set[str] = set()  # conversations of which nothing that is found on disk may come back
         self._looked_at_tick = 0
 
     @property
@@ -112,20 +113,19 @@ class SavedPages:
                 self._drop_disk(other, reason)
 
     def drop_conversation(self, conversation: str) -> set[Node]:
-        """Drop what no other conversation uses. Returns those pages; some may still be in cells."""
+        """Drop every saved copy that no other conversation uses. Returns those pages; some may still be in cells."""
         used = [node for node in self._tree if conversation in node.conversations]
-        orphans = set()
         for node in used:
             node.conversations.discard(conversation)
-            if not node.conversations:
-                orphans.add(node)
-            elif node.on_disk and node.label == conversation:
+            if node.conversations and node.on_disk and node.label == conversation:
                 self._relabel(node)
+        orphans = [node for node in used if not node.conversations]
         for node in orphans:
             self.forget(node, Reason.DROPPED)
         if self._tier is not None:
+            self._dropped.add(conversation)
             self._tier.forget_foreign(conversation)
-        return orphans
+        return set(orphans)
 
     def set_budgets(self, ram_bytes: int, disk_bytes: int) -> None:
         """What is in RAM over its budget goes now, what is on disk over its budget with :meth:`tidy`."""
@@ -169,9 +169,15 @@ class SavedPages:
         if excess > 0 and self._tier.purgeable_bytes:
             self._tier.purge_foreign(excess)
             return True
-        victims = self.disk.victims(min(1, excess), self._policy.disk_rank, may_go=self._may_leave_disk)
+        n_bytes, rank = min(1, excess), self._policy.disk_rank
+        victims = self.disk.victims(n_bytes, rank, may_go=self._may_leave_disk)
+        if victims is None:  # then what continues a page in RAM goes with it
+            victims = self.disk.victims(n_bytes, rank)
         for victim in victims or ():
-            self._drop_disk(victim, Reason.EVICTED)
+            if victim.ram is None:
+                self.forget(victim, Reason.EVICTED)
+            else:
+                self._drop_disk(victim, Reason.EVICTED)
         return bool(victims)
 
     def close(self, timeout_s: float) -> None:
@@ -264,21 +270,27 @@ class SavedPages:
         self._tree.prune(node, reason)
 
     def _lose(self, key: bytes, reason: Reason) -> None:
-        """A page is not on disk any more, so nothing that continues it may be; what is in RAM is written again."""
+        """A page is not on disk any more, so nothing that continues it may be.
+
+        What is still in RAM down to there is written again, and what is in RAM beyond that is of no use.
+        """
         node = self._tree.get(key)
         if node is None or not node.on_disk:
             return
-        subtree, is_gone = node.subtree(), node.ram is None
+        subtree, in_ram = node.subtree(), set[Node]()
+        for other in subtree:
+            if other.ram is not None and (other is node or other.above in in_ram):
+                in_ram.add(other)
         for other in reversed(subtree):
-            if other.ram is not None and is_gone:
+            if other.ram is not None and other not in in_ram:
                 self._drop_ram(other, reason)
             if other.on_disk:
                 self._drop_disk(other, reason)
-        self._write_again(subtree)
+        self._write_again(other for other in subtree if other in in_ram)
 
     def _write_again(self, nodes: Iterable[Node]) -> None:
         if self._tier is not None:
-            self._dirty.update(dict.fromkeys(node for node in nodes if node.ram is not None and not node.on_disk))
+            self._dirty.update((node, None) for node in nodes if not node.on_disk)
 
     def _handle(self, event: DiskEvent) -> None:
         match event:
@@ -315,7 +327,7 @@ class SavedPages:
         assert self._tier is not None  # it was found there
         page = found.page
         parent = self._tree.root if page.parent == self._tree.root.key else self._tree.get(page.parent)
-        if parent is None or not self._can_follow(parent, page):
+        if parent is None or page.conversation in self._dropped or not self._can_follow(parent, page):
             self._tier.delete(page.key)
             return
         node = self._tree.add(parent, page.tokens)
@@ -335,9 +347,10 @@ class SavedPages:
         conversation = found.page.conversation
         if not conversation:
             return
-        for other in node.ancestry():
-            other.conversations.add(conversation)
-        age = (found.age_rank, node)
+        above: Node | None = node
+        while above is not None and not above.is_root and conversation not in above.conversations:
+            above.conversations.add(conversation)
+            above = above.parent
         known = self.tips.get(conversation)
         if known is None or (found.age_rank, -node.end) < (known[0], -known[1].end):
-            self.tips[conversation] = age
+            self.tips[conversation] = found.age_rank, node

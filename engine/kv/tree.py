@@ -172,19 +172,29 @@ class PageTree:
         branches.sort(key=lambda branch: (-branch[0], branch[1].n_tokens))
         return Match(tokens, limit, chain, branches)
 
-    def is_covered(self, parent: Node, tokens: bytes) -> bool:
-        """Whether these tokens after ``parent`` could be had from a saved node."""
+    def is_covered(self, parent: Node, tokens: bytes, conversation: str | None) -> bool:
+        """Whether a conversation has these tokens after ``parent`` in a saved node."""
         if not self.can_cut:
             child = parent.children.get(tokens)
             return child is not None and child.is_saved
-        return any(child.is_saved and child.tokens.startswith(tokens) for child in parent.children.values())
+        return any(
+            child.is_saved
+            and child.tokens.startswith(tokens)
+            and (conversation is None or conversation in child.conversations)
+            for child in parent.children.values()
+        )
 
     def superseded(self, node: Node) -> list[Node]:
-        """Nodes that are nothing but a beginning of this one."""
+        """Nodes that are nothing but a beginning of this one, and used by none but who uses this one."""
         if not self.can_cut:
             return []
-        siblings = node.above.children.values()
-        return [other for other in siblings if other is not node and node.tokens.startswith(other.tokens)]
+        return [
+            other
+            for other in node.above.children.values()
+            if len(other.tokens) < len(node.tokens)
+            and node.tokens.startswith(other.tokens)
+            and other.conversations <= node.conversations
+        ]
 
     def check(self) -> None:
         """Raises KvError where a node is dead, misplaced or has a wrong key."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import math
 import threading
 import time
 from collections.abc import Callable
@@ -46,19 +47,20 @@ class _Overrun(BaseException):
 def run_bounded(work: Callable[[], T], budget: Budget) -> T:
     """Call ``work`` in this thread; raise BudgetExceeded where it takes too much.
 
-    It is stopped between two bytecodes, so ``work`` must not call anything in C that takes long by itself. An overrun
-    that is noticed only after ``work`` has returned is forgotten: its result stands.
+    It is stopped between two bytecodes, so ``work`` must not call anything in C that takes long by itself. Where the
+    stop was sent but not raised before ``work`` returned, it is taken back, and the result stands.
     """
     watchdog = _Watchdog(threading.get_ident(), budget)
     watchdog.start()
     try:
         try:
+            watchdog.unleash()
             return work()
         finally:
             watchdog.stop()
     except _Overrun:
         _stop_despite_overruns(watchdog)
-        raise BudgetExceeded(watchdog.limit) from None
+        raise BudgetExceeded(watchdog.limit or Limit.TIME) from None
 
 
 def _stop_despite_overruns(watchdog: _Watchdog) -> None:
@@ -71,35 +73,54 @@ def _stop_despite_overruns(watchdog: _Watchdog) -> None:
 
 
 class _Watchdog(threading.Thread):
+    """Raises in the watched thread, and only while it holds ``_leash``.
+
+    The watched thread has the leash at the start and takes it back at the end. Only with it may it use anything in
+    Python that must not be left half done, such as an Event or a Thread. The leash itself is safe: taking a reentrant
+    lock is one call in C, and taking it twice does no harm.
+    """
+
     def __init__(self, thread_id: int, budget: Budget) -> None:
         super().__init__(name="template-watchdog", daemon=True)
-        self.limit = Limit.TIME
+        self.limit: Limit | None = None
         self._thread_id = thread_id
         self._budget = budget
         self._process = psutil.Process()
         self._memory_before_bytes = self._process.memory_info().rss
+        self._deadline_s = math.inf
+        self._leash = threading.RLock()
         self._done = threading.Event()
 
-    def run(self) -> None:
-        deadline_s = time.monotonic() + self._budget.time_s
-        while not self._done.wait(_POLL_S):
-            if self._process.memory_info().rss - self._memory_before_bytes > self._budget.memory_bytes:
-                self.limit = Limit.MEMORY
-            elif time.monotonic() <= deadline_s:
-                continue
-            self._interrupt()
-            return
+    def start(self) -> None:
+        self._leash.acquire()
+        super().start()
+
+    def unleash(self) -> None:
+        """Thread: the watched one. From here on time counts, and the watchdog may raise."""
+        self._deadline_s = time.monotonic() + self._budget.time_s
+        self._leash.release()
 
     def stop(self) -> None:
         """Thread: the watched one. When this returns, nothing will be raised in it any more. May be called again."""
+        self._leash.acquire()
+        _raise_in(self._thread_id, None)
         self._done.set()
         self.join()
-        _raise_in(self._thread_id, None)
 
-    def _interrupt(self) -> None:
-        _raise_in(self._thread_id, _Overrun)
-        while not self._done.wait(_REPEAT_S):
-            _raise_in(self._thread_id, _Overrun)
+    def run(self) -> None:
+        pause_s = _POLL_S
+        while not self._done.wait(pause_s):
+            limit = self._exceeded_limit()
+            if limit is not None and self._leash.acquire(blocking=False):
+                self.limit = self.limit or limit
+                _raise_in(self._thread_id, _Overrun)
+                self._leash.release()
+                pause_s = _REPEAT_S
+
+    def _exceeded_limit(self) -> Limit | None:
+        if self._process.memory_info().rss - self._memory_before_bytes > self._budget.memory_bytes:
+            return Limit.MEMORY
+        return Limit.TIME if time.monotonic() > self._deadline_s else None
 
 
 def _raise_in(thread_id: int, exception: type[BaseException] | None) -> None:

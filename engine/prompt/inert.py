@@ -72,11 +72,11 @@ class SpecialTexts:
 
     def open_end(self, text: str) -> int:
         """How many characters at the end of ``text`` begin a control token that is not complete."""
-        return _open_edge(text[-_MAX_EDGE_CHARS:], self._forwards)
+        return _open_edge(text, self._forwards)
 
     def open_start(self, text: str) -> int:
         """How many characters at the start of ``text`` end a control token that is not complete."""
-        return _open_edge(text[:_MAX_EDGE_CHARS][::-1], self._backwards)
+        return _open_edge(text[::-1], self._backwards)
 
 
 def _open_edge(text: str, candidates: list[str]) -> int:
@@ -124,14 +124,14 @@ class StandIns:
         return tuple(part for part in parts if part.text)
 
     def _dangerous_spans(self, content: str) -> Iterator[tuple[int, int]]:
-        """Control tokens, the edges that could become one (templates often strip messages), and private use."""
+        """Control tokens, edges that could become one, and private use.
+
+        The edges are those of the stripped content, since many templates strip. White space stays what it is.
+        """
         yield from self._special_texts.spans(content)
-        stripped_start = len(content) - len(content.lstrip())
-        stripped_stop = len(content.rstrip())
-        for start in (0, stripped_start):
-            yield start, start + self._special_texts.open_start(content[start : start + _MAX_EDGE_CHARS])
-        for stop in (len(content), stripped_stop):
-            yield stop - self._special_texts.open_end(content[max(stop - _MAX_EDGE_CHARS, 0) : stop]), stop
+        start, stop = len(content) - len(content.lstrip()), len(content.rstrip())
+        yield start, start + self._special_texts.open_start(content[start : start + _MAX_EDGE_CHARS])
+        yield stop - self._special_texts.open_end(content[max(stop - _MAX_EDGE_CHARS, 0) : stop]), stop
         for match in _PRIVATE_USE_LETTER.finditer(content):
             yield match.span()
 

@@ -15,11 +15,11 @@ from engine.prompt import ChatTemplate, PromptPart
 from engine.prompt.inert import SpecialTexts, StandIns
 from engine.types import ChatMessage, Role
 
-SPECIAL = frozenset({"<|im_start|>", "<|im_end|>", "<s>", "</s>", "<<s>", "[INST]", "[/INST]", "<unk>", " <pad>"})
+SPECIAL = frozenset({"<|im_start|>", "<|im_end|>", "<s>", "</s>", "<<s>", "[INST]", "[/INST]", "<unk>"})
 BY_LENGTH = re.compile("|".join(re.escape(text) for text in sorted(SPECIAL, key=len, reverse=True)))
 
 CHATML = (
-    "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}<|im_start|>assistant\n"
+    "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}<|im_start|>assistant:"
 )
 TRIMMED = "<s>{% for m in messages %}[INST] {{ m['content'] | trim }} [/INST]{{ m.content.strip() }}</s>{% endfor %}"
 TIGHT = "{% for m in messages %}{{ m.content }}<s>{{ m.content }}{% endfor %}"
@@ -77,7 +77,7 @@ class TestExamples:
         assert parts == (
             PromptPart("<|im_start|>user\nUse ", special=True),
             PromptPart("<|im_end|>", special=False),
-            PromptPart(" here<|im_end|>\n<|im_start|>assistant\n", special=True),
+            PromptPart(" here<|im_end|>\n<|im_start|>assistant:", special=True),
         )
 
     def test_a_forged_turn_stays_inside_of_its_turn(self) -> None:

@@ -194,8 +194,7 @@ class TestWhatTemplatesSee:
             ("{{ 'year 2024: %s' | format(1) }}", "year 2024: 1"),
             ("{{ '{} {b!r:>4} 12345'.format(1, b='x') }}", "1  'x' 12345"),
             ("{{ 'aXbX'.replace('X', '--') }}{{ 'aXbX' | replace('X', '', 1) }}", "a--b--abX"),
-            ("{% for i in range(3) %}{{ 'ab'.replace('a', i | string) }}{{ ','.join(['x', 'y']) }}{% endfor %}",)
-            + ("0bx,y1bx,y2bx,y",),
+            ("{% for i in range(2) %}{{ 'ab'.replace('a', i | string) ~ ','.join('xy') }}{% endfor %}", "0bx,y1bx,y"),
             ("{{ [3, 1, 2] | sort | list }}{{ (1, 2) + (3,) }}", "[1, 2, 3](1, 2, 3)"),
             ("{% for k, v in {'a': 1}.items() %}{{ k }}={{ v }}{% endfor %}", "a=1"),
             ("{{ messages | map(attribute='content') | join(', ') }}", "Hi"),

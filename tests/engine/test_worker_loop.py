@@ -144,5 +144,3 @@ def test_a_command_out_of_place_is_ignored(load: Load, caplog: pytest.LogCapture
 
     assert isinstance(events[-1], RequestFinished)
     assert "out of place" in caplog.text
-
-

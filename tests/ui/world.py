@@ -27,6 +27,9 @@ from ui.chat.view import ChatView
 from ui.main_window import MainWindow
 from ui.widgets.banner import Banner
 
+_LONGEST_CHAIN = 4
+"""Of actions that start one another: a key, a change, the list that shows it, the conversation that opens."""
+
 DAMAGED = ErrorInfo("ModelFileError", "broken.gguf ends too early.", "Download it again.")
 
 
@@ -108,10 +111,12 @@ class World:
             self.qtbot.waitUntil(lambda: self.chat.chip.content.state == "ready")
 
     def settle(self) -> None:
-        """Wait until what the window asked for is done and told."""
-        for name in ("window", "models", "chats", "window"):
-            self.io.serial(name).submit(lambda: None).result()
-            QCoreApplication.processEvents()
+        """Wait until what the window asked for is done and told, and what it asks for then as well."""
+        QCoreApplication.processEvents()
+        for _ in range(_LONGEST_CHAIN):
+            for name in ("window", "models", "chats"):
+                self.io.serial(name).submit(lambda: None).result()
+                QCoreApplication.processEvents()
 
     def say(self, text: str, answer: str | None = "Fine.") -> Thread:
         """A question that was asked and answered before, in a conversation of its own."""

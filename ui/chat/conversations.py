@@ -50,10 +50,6 @@ class ConversationsControl(QObject):
         sidebar.list.undo_requested.connect(sidebar.toast.act)
         sidebar.conversations.renamed.connect(self.rename)
 
-    @property
-    def selected(self) -> int | None:
-        return self._selected
-
     def start(self) -> None:
         """Show the list, and the conversation that was open when Hearth ended."""
         self._run(self._chats.conversations, self._on_first_list)

@@ -113,6 +113,11 @@ class ModelControl(QObject):
     def load_again(self) -> None:
         self._run(self._session.reload, lambda _nothing: None)
 
+    def acknowledge(self) -> None:
+        """The user goes on: what is over need not be said any longer."""
+        if self._state is ModelState.READY:
+            self._view.banners.clear(_TOPIC)
+
     def _connect_view(self) -> None:
         self._view.chip.clicked.connect(self.open_picker)
         self._view.welcome.file_wanted.connect(self.open_file)

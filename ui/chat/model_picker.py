@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import QModelIndex, QPersistentModelIndex, QRect, QRectF, QSize, Qt, Signal
+from PySide6.QtCore import QModelIndex, QPersistentModelIndex, QPoint, QRect, QRectF, QSize, Qt, Signal
 from PySide6.QtGui import QFontMetrics, QKeyEvent, QPainter
 from PySide6.QtWidgets import (
     QAbstractItemView,
     QFrame,
     QHBoxLayout,
     QListView,
+    QMenu,
     QSizePolicy,
     QStyle,
     QStyledItemDelegate,
@@ -16,10 +17,11 @@ from PySide6.QtWidgets import (
     QVBoxLayout,
 )
 
+from app.library import Source
 from ui.models.library import ModelListModel, ModelRole
 from ui.theme import theme
 from ui.widgets.buttons import TextButton
-from ui.widgets.icons import paint_icon
+from ui.widgets.icons import icon, paint_icon
 from ui.widgets.labels import label, rule
 
 _Index = QModelIndex | QPersistentModelIndex
@@ -88,7 +90,7 @@ class ModelPicker(QFrame):
 
 
 class ModelList(QListView):
-    """Return or a click picks; Delete takes a linked file out of the list."""
+    """Return or a click picks what can be loaded; Delete or the menu takes a file that was added out of the list."""
 
     picked = Signal(str)
     removed = Signal(str)
@@ -104,6 +106,8 @@ class ModelList(QListView):
         self.setVerticalScrollMode(QAbstractItemView.ScrollMode.ScrollPerPixel)
         self.setResizeMode(QListView.ResizeMode.Adjust)
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding)
+        self.setContextMenuPolicy(Qt.ContextMenuPolicy.CustomContextMenu)
+        self.customContextMenuRequested.connect(self._show_menu)
         self.clicked.connect(self._pick)
 
     def content_height(self) -> int:
@@ -112,14 +116,26 @@ class ModelList(QListView):
     def keyPressEvent(self, event: QKeyEvent) -> None:
         if event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter):
             self._pick(self.currentIndex())
-        elif event.key() == Qt.Key.Key_Delete and self.currentIndex().isValid():
-            self.removed.emit(self.currentIndex().data(ModelRole.ENTRY).id)
+        elif event.key() == Qt.Key.Key_Delete:
+            self._remove(self.currentIndex())
         else:
             super().keyPressEvent(event)
 
     def _pick(self, index: QModelIndex) -> None:
-        if index.isValid() and index.flags() & Qt.ItemFlag.ItemIsEnabled:
+        if index.isValid() and not index.data(ModelRole.PROBLEM):
             self.picked.emit(index.data(ModelRole.ENTRY).id)
+
+    def _remove(self, index: QModelIndex) -> None:
+        if index.isValid() and index.data(ModelRole.ENTRY).source is Source.LINKED:
+            self.removed.emit(index.data(ModelRole.ENTRY).id)
+
+    def _show_menu(self, at: QPoint) -> None:
+        index = self.indexAt(at)
+        if index.isValid() and index.data(ModelRole.ENTRY).source is Source.LINKED:
+            menu = QMenu(self)
+            menu.addAction(icon("trash-2", "dim"), "Remove from the list", lambda: self._remove(index))
+            menu.aboutToHide.connect(menu.deleteLater)
+            menu.popup(self.viewport().mapToGlobal(at))
 
 
 class _ModelDelegate(QStyledItemDelegate):
@@ -149,7 +165,7 @@ class _ModelDelegate(QStyledItemDelegate):
 
     def _paint_ground(self, painter: QPainter, option: QStyleOptionViewItem) -> None:
         shown = option.state & (QStyle.StateFlag.State_Selected | QStyle.StateFlag.State_MouseOver)
-        if shown and option.state & QStyle.StateFlag.State_Enabled:
+        if shown:
             painter.setPen(Qt.PenStyle.NoPen)
             painter.setBrush(theme.color("raise" if option.state & QStyle.StateFlag.State_Selected else "hover"))
             painter.drawRoundedRect(option.rect, theme.size("radius-control"), theme.size("radius-control"))

@@ -220,6 +220,7 @@ class ChatPage(QObject):
         self._open_id = thread.conversation.id
         self._conversations.select(thread.conversation.id)
         self._view.banners.clear(_CONVERSATION)
+        self._models.acknowledge()
         self._show(thread)
 
     def _on_not_sent(self, at: int | None, error: BaseException) -> None:

@@ -17,7 +17,10 @@ _Index = QModelIndex | QPersistentModelIndex
 
 
 class ModelRole(IntEnum):
-    """``PROBLEM`` is a sentence or None; ``IS_CURRENT`` marks the one that is loaded or loading."""
+    """``PROBLEM`` is a sentence or None; ``IS_CURRENT`` marks the one that is loaded or loading.
+
+    A model with a problem can be selected, so that its reason can be read and it can be removed, but not loaded.
+    """
 
     ENTRY = Qt.ItemDataRole.UserRole
     DETAIL = Qt.ItemDataRole.UserRole + 1
@@ -45,11 +48,6 @@ class ModelListModel(QAbstractListModel):
 
     def rowCount(self, parent: _Index = QModelIndex()) -> int:  # noqa: B008 - Qt's own signature
         return 0 if parent.isValid() else len(self._entries)
-
-    def flags(self, index: _Index) -> Qt.ItemFlag:
-        if not index.isValid() or self._entries[index.row()].problem is not None:
-            return Qt.ItemFlag.NoItemFlags
-        return Qt.ItemFlag.ItemIsEnabled | Qt.ItemFlag.ItemIsSelectable
 
     def data(self, index: _Index, role: int = Qt.ItemDataRole.DisplayRole) -> object:
         if not index.isValid():

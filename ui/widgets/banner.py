@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from PySide6.QtCore import Qt
-from PySide6.QtGui import QAccessible, QAccessibleAnnouncementEvent
-from PySide6.QtWidgets import QFrame, QHBoxLayout, QVBoxLayout, QWidget
+from PySide6.QtGui import QAccessible, QAccessibleAnnouncementEvent, QResizeEvent
+from PySide6.QtWidgets import QBoxLayout, QFrame, QHBoxLayout, QVBoxLayout, QWidget
 
 from engine.errors import ErrorInfo
 from ui.theme import theme
@@ -51,9 +51,11 @@ class Banner(QFrame):
         layout.setContentsMargins(theme.space(3), theme.space(2), theme.space(2), theme.space(2))
         layout.setSpacing(theme.space(3))
         layout.addLayout(_at_first_line(IconLabel("triangle-alert", content.tone)))
-        layout.addLayout(self._words(content), stretch=1)
-        for action in actions:
-            layout.addWidget(self._button(action), alignment=Qt.AlignmentFlag.AlignTop)
+        self._body = QBoxLayout(QBoxLayout.Direction.LeftToRight)
+        self._body.setSpacing(theme.space(3))
+        self._body.addLayout(self._words(content), stretch=1)
+        self._body.addLayout(self._buttons(actions))
+        layout.addLayout(self._body, stretch=1)
         close = IconButton("x", "Close this message", small=True)
         close.clicked.connect(on_close)
         layout.addWidget(close, alignment=Qt.AlignmentFlag.AlignTop)
@@ -69,10 +71,22 @@ class Banner(QFrame):
                 words.addWidget(line)
         return words
 
-    def _button(self, action: BannerAction) -> TextButton:
-        button = TextButton(action.label)
-        button.clicked.connect(action.run)
-        return button
+    def _buttons(self, actions: tuple[BannerAction, ...]) -> QHBoxLayout:
+        row = QHBoxLayout()
+        row.setSpacing(theme.space(2))
+        for action in actions:
+            button = TextButton(action.label)
+            button.clicked.connect(action.run)
+            row.addWidget(button, alignment=Qt.AlignmentFlag.AlignTop)
+        row.addStretch()
+        return row
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Where there is little room, the buttons stand below the words."""
+        narrow = event.size().width() < theme.size("banner-wrap-width")
+        direction = QBoxLayout.Direction.TopToBottom if narrow else QBoxLayout.Direction.LeftToRight
+        self._body.setDirection(direction)
+        super().resizeEvent(event)
 
 
 def details_action(host: QWidget, error: ErrorInfo) -> tuple[BannerAction, ...]:

@@ -90,9 +90,6 @@ class Segments(QFrame):
         """Show a choice without telling anyone."""
         self._group.button(index).setChecked(True)
 
-    def chosen_index(self) -> int:
-        return self._group.checkedId()
-
     def _make_button(self, label: str, name: str) -> QToolButton:
         button = _SegmentButton()
         button.setText(label)

@@ -47,7 +47,7 @@ class SliderField(QWidget):
         self._slider.setFixedWidth(theme.size("slider-width"))
         self._slider.setAccessibleName(name)
         self.setFocusProxy(self._slider)
-        self._number = label("", "ui")
+        self._number = label("", "figures")
         self._number.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
         self._number.setFixedWidth(theme.space(10))
         layout = QHBoxLayout(self)

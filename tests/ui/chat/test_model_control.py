@@ -8,6 +8,7 @@ import pytest
 from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QFileDialog
 
+from app.library import Source
 from engine.errors import ErrorInfo
 from engine.events import EngineFailed, LoadFailed, ModelLoading, ModelUnloaded
 from tests.ui.world import DAMAGED, World, make_entry
@@ -72,10 +73,29 @@ def test_another_model_is_picked_with_the_keyboard(two_models: World) -> None:
 
     two_models.press(models, Qt.Key.Key_Down)
     two_models.press(models, Qt.Key.Key_Return)
+    assert models.isVisible()  # the damaged one can be read and not be loaded
+    two_models.press(models, Qt.Key.Key_Down)
+    two_models.press(models, Qt.Key.Key_Return)
     two_models.settle()
 
-    assert paths_loaded(two_models)[-1] == "/models/other.gguf"  # the damaged one between them was passed over
+    assert paths_loaded(two_models) == [TINY, "/models/other.gguf"]
     assert not models.isVisible()
+
+
+def test_a_file_that_was_added_can_be_taken_out_of_the_list_even_if_it_is_broken(
+    make_world: Callable[..., World],
+) -> None:
+    world = make_world(make_entry("Tiny"), make_entry("Broken", DAMAGED, Source.LINKED))
+    world.start()
+    models = open_picker(world).findChild(ModelList)
+
+    world.press(models, Qt.Key.Key_Delete)  # Tiny lies in the models folder and stays
+    world.press(models, Qt.Key.Key_Down)
+    world.press(models, Qt.Key.Key_Delete)
+    world.settle()
+
+    assert [entry.name for entry in world.library.entries()] == ["Tiny"]
+    assert models.model().rowCount() == 1
 
 
 def test_escape_closes_the_picker_and_nothing_else(two_models: World) -> None:
@@ -132,7 +152,7 @@ def test_an_engine_that_comes_back_by_itself_says_so_until_it_is_read(world: Wor
     world.engine.finish_loading(TINY)
     world.settle()
     assert world.told() == "The engine stopped unexpectedly. The model is loaded again, and what was written is kept."
-    world.click(world.button("Close this message"))
+    world.send("Once more")
     assert world.told() == ""
 
 

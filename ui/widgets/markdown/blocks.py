@@ -63,7 +63,7 @@ class Alignment(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Block:
-    """``tight`` is set in lists whose items follow each other without space."""
+    """``tight``: in a frame, and there is no empty line before it."""
 
     frames: tuple[Frame, ...] = ()
     marker: Marker | None = None

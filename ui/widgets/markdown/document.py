@@ -88,9 +88,12 @@ class BlockDocument(QTextDocument):
     def baseline(self) -> float:
         """Of the first line, from above."""
         block = self.firstBlock()
-        line = block.layout().lineAt(0)
-        top = self.documentLayout().blockBoundingRect(block).top()
-        return top + line.y() + line.ascent() if line.isValid() else top
+        top = self.documentLayout().blockBoundingRect(block).top()  # lays it out, too
+        layout = block.layout()
+        if not layout.lineCount():
+            return top
+        line = layout.lineAt(0)
+        return top + line.y() + line.ascent()
 
     def text_between(self, start: int, end: int) -> str:
         """The characters there as plain text, with formulas as TeX."""
@@ -131,14 +134,16 @@ class BlockDocument(QTextDocument):
     @_write.register
     def _(self, block: TableBlock, cursor: QTextCursor) -> None:
         self._prepare(self._sheet.reading_font, QTextOption.WrapMode.WordWrap)
+        is_rtl = _is_rtl(block)
         cursor.setBlockFormat(self._sheet.hidden_line())
-        table = cursor.insertTable(len(block.rows), max(1, len(block.alignments)), self._sheet.table(_is_rtl(block)))
+        table = cursor.insertTable(len(block.rows), max(1, len(block.alignments)), self._sheet.table(is_rtl))
         for row, cells in enumerate(block.rows):
-            for column, spans in enumerate(cells[: len(block.alignments)]):
-                cell = table.cellAt(row, column)
-                cell.setFormat(self._sheet.cell(is_first_column=column == 0, is_head=row == 0))
+            for column, (spans, alignment) in enumerate(zip(cells, block.alignments, strict=False)):
+                # QTextTable counts columns from the left in any language.
+                cell = table.cellAt(row, len(block.alignments) - 1 - column if is_rtl else column)
+                cell.setFormat(self._sheet.cell(is_first=column == 0, is_head=row == 0, is_rtl=is_rtl))
                 inside = cell.firstCursorPosition()
-                inside.setBlockFormat(self._sheet.aligned(block.alignments[column], grows=_has_formulas(spans)))
+                inside.setBlockFormat(self._sheet.aligned(alignment, grows=_has_formulas(spans)))
                 self._write_spans(spans, inside, extra=SpanStyle.BOLD if row == 0 else SpanStyle.NONE)
         last = QTextCursor(self.lastBlock())
         last.setBlockFormat(self._sheet.hidden_line())

@@ -59,11 +59,13 @@ def _runs(lexer: Lexer, code: str) -> Iterator[ColorRun]:
     from pygments.lexer import RegexLexer
 
     # The other way in, get_tokens, strips the text, and positions would no longer fit.
-    tokens = lexer.get_tokens_unprocessed(code) if isinstance(lexer, RegexLexer) else ()
+    # Like it we end the last line, because some lexers know the end of a comment by the end of its line.
+    tokens = lexer.get_tokens_unprocessed(code + "\n") if isinstance(lexer, RegexLexer) else ()
     for start, kind, text in tokens:
         color = _color(kind)
-        if color is not None:
-            yield ColorRun(start, len(text), color)
+        n_chars = min(len(text), len(code) - start)
+        if color is not None and n_chars > 0:
+            yield ColorRun(start, n_chars, color)
 
 
 @cache

@@ -66,17 +66,23 @@ def preload() -> None:
     _markdown()
 
 
-def parse(text: str, references: References, first_line: int = 0, first_number: int | None = None) -> list[Section]:
-    """Read ``text``, whose first line is line ``first_line`` of the whole and in which lines of sections count from 0.
+@dataclass(frozen=True, slots=True)
+class Before:
+    """What comes before a piece of text: so many lines, perhaps a list that goes on with this number."""
 
-    ``first_number`` continues an ordered list that ``text`` begins with.
-    """
-    tokens = _markdown().parse(text, references)
+    n_lines: int = 0
+    next_number: int | None = None
+    ends_blank: bool = True
+
+
+def parse(text: str, references: References, before: Before) -> list[Section]:
+    """The sections of ``text``; their lines count from its beginning."""
+    lines = text.split("\n")
     sections: list[Section] = []
-    for group in _groups(tokens):
-        section = _section(group, first_line, first_number if not sections else None)
+    for group in _groups(_markdown().parse(text, references)):
+        section = _section(group, lines, before if not sections else replace(before, next_number=None))
         if _is_too_deep(group):
-            source = "\n".join(text.split("\n")[section.first_line : section.end_line])
+            source = "\n".join(lines[section.first_line : section.end_line])
             section = replace(section, blocks=(PlainBlock(text=source),))
         sections.append(section)
     return sections
@@ -126,15 +132,15 @@ def _groups(tokens: Sequence[Token]) -> list[_Group]:
     return groups
 
 
-def _section(group: _Group, first_line: int, first_number: int | None) -> Section:
-    walker = _Walker(first_line)
+def _section(group: _Group, lines: Sequence[str], before: Before) -> Section:
+    walker = _Walker(lines, before)
     number = None
     if group.list_open is not None:
-        number = walker.enter_list(group.list_open, group.index, first_number)
+        number = walker.enter_list(group.list_open, group.index, before.next_number)
     for token in group.tokens:
         walker.read(token)
-    lines = group.tokens[0].map or [0, 0]
-    return Section(lines[0], lines[1], tuple(walker.blocks), number)
+    first, end = group.tokens[0].map or (0, 0)
+    return Section(first, end, tuple(walker.blocks), number)
 
 
 def _is_too_deep(group: _Group) -> bool:
@@ -152,13 +158,15 @@ class _List:
 class _Walker:
     """Goes through the tokens of a section once and keeps where it is."""
 
-    first_line: int
+    lines: Sequence[str]
+    before: Before
     blocks: list[Block] = field(default_factory=list)
     _frames: list[Frame] = field(default_factory=list)
     _lists: list[_List] = field(default_factory=list)
     _marker: Marker | None = None
     _heading: int = 0
-    _tight: bool = False
+    _line: int = 0
+    _table_line: int = 0
     _rows: list[list[tuple[Span, ...]]] | None = None
     _alignments: list[Alignment] = field(default_factory=list)
 
@@ -172,13 +180,15 @@ class _Walker:
         return first + index if is_ordered else None
 
     def read(self, token: Token) -> None:
+        if token.map:
+            self._line = token.map[0]
         reader = _READERS.get(token.type)
         if reader is not None:
             reader(self, token)
 
-    def _open_item(self, token: Token) -> None:
+    def _open_item(self, _token: Token) -> None:
         parent = self._lists[-1]
-        self._frames.append(self._frame(parent.kind, token))
+        self._frames.append(self._frame(parent.kind))
         if parent.kind is FrameKind.ORDERED_ITEM:
             self._marker = Marker(f"{parent.number}.")
             parent.number += 1
@@ -187,24 +197,20 @@ class _Walker:
 
     def _close_item(self, _token: Token) -> None:
         if self._marker is not None:  # an empty item still shows its marker
-            self._add_text((), token_tight=True)
+            self._add_text(())
         self._frames.pop()
 
     def _close_list(self, _token: Token) -> None:
         self._lists.pop()
 
-    def _open_quote(self, token: Token) -> None:
-        self._frames.append(self._frame(FrameKind.QUOTE, token))
+    def _open_quote(self, _token: Token) -> None:
+        self._frames.append(self._frame(FrameKind.QUOTE))
 
     def _close_quote(self, _token: Token) -> None:
         self._frames.pop()
 
-    def _frame(self, kind: FrameKind, token: Token) -> Frame:
-        line = token.map[0] if token.map else 0
-        return Frame(kind, (self.first_line + line, len(self._frames)))
-
-    def _open_paragraph(self, token: Token) -> None:
-        self._tight = token.hidden
+    def _frame(self, kind: FrameKind) -> Frame:
+        return Frame(kind, (self.before.n_lines + self._line, len(self._frames)))
 
     def _open_heading(self, token: Token) -> None:
         self._heading = int(token.tag[1:])
@@ -219,16 +225,16 @@ class _Walker:
         elif _is_formula_alone(spans):
             self._add(MathBlock(tex=spans[0].text))
         else:
-            self._add_text(spans, self._tight)
+            self._add_text(spans)
 
-    def _add_text(self, spans: tuple[Span, ...], token_tight: bool) -> None:
+    def _add_text(self, spans: tuple[Span, ...]) -> None:
         if self._marker is not None and (task := _task(spans)) is not None:
             self._marker, spans = task
-        self._add(TextBlock(spans=spans, level=self._heading), tight=token_tight)
+        self._add(TextBlock(spans=spans, level=self._heading))
 
     def _read_code(self, token: Token) -> None:
         language = token.info.strip().split(maxsplit=1)[0] if token.info.strip() else ""
-        fence = self.first_line + (token.map[0] if token.map else 0)
+        fence = self.before.n_lines + self._line
         self._add(CodeBlock(text=token.content.removesuffix("\n"), language=language, fence=fence))
 
     def _read_math(self, token: Token) -> None:
@@ -238,7 +244,7 @@ class _Walker:
         self._add(RuleBlock())
 
     def _open_table(self, _token: Token) -> None:
-        self._rows, self._alignments = [], []
+        self._rows, self._alignments, self._table_line = [], [], self._line
 
     def _open_row(self, _token: Token) -> None:
         if self._rows is not None:
@@ -249,12 +255,17 @@ class _Walker:
 
     def _close_table(self, _token: Token) -> None:
         rows = tuple(tuple(row) for row in self._rows or ())
-        self._rows = None
+        self._rows, self._line = None, self._table_line
         self._add(TableBlock(rows=rows, alignments=tuple(self._alignments)))
 
-    def _add(self, block: Block, tight: bool = False) -> None:
+    def _add(self, block: Block) -> None:
+        tight = bool(self._frames) and not self._follows_blank_line()
         self.blocks.append(replace(block, frames=tuple(self._frames), marker=self._marker, tight=tight))
         self._marker = None
+
+    def _follows_blank_line(self) -> bool:
+        """Unlike CommonMark's loose and tight lists, this does not depend on what comes later."""
+        return not self.lines[self._line - 1].strip(" \t>") if self._line else self.before.ends_blank
 
 
 _READERS: dict[str, Callable[[_Walker, Token], object]] = {
@@ -266,7 +277,6 @@ _READERS: dict[str, Callable[[_Walker, Token], object]] = {
     "list_item_close": _Walker._close_item,
     "blockquote_open": _Walker._open_quote,
     "blockquote_close": _Walker._close_quote,
-    "paragraph_open": _Walker._open_paragraph,
     "heading_open": _Walker._open_heading,
     "heading_close": _Walker._close_heading,
     "inline": _Walker._read_inline,

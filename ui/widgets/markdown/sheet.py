@@ -119,7 +119,6 @@ class Sheet:
     def table(self, is_rtl: bool) -> QTextTableFormat:
         table = QTextTableFormat()
         if is_rtl:
-            table.setLayoutDirection(Qt.LayoutDirection.RightToLeft)
             table.setAlignment(Qt.AlignmentFlag.AlignRight)
         table.setBorder(0)
         table.setCellSpacing(0)
@@ -129,13 +128,14 @@ class Sheet:
         table.setWidth(QTextLength(QTextLength.Type.VariableLength, 0))
         return table
 
-    def cell(self, is_first_column: bool, is_head: bool) -> QTextTableCellFormat:
+    def cell(self, is_first: bool, is_head: bool, is_rtl: bool) -> QTextTableCellFormat:
         """A line below every row; text of the first column begins where the text above the table does."""
         cell = QTextTableCellFormat()
-        cell.setTopPadding(theme.space(1))
-        cell.setBottomPadding(theme.space(1))
-        cell.setLeftPadding(0 if is_first_column else theme.space(3))
-        cell.setRightPadding(theme.space(3))
+        cell.setTopPadding(theme.space(1) / 2)
+        cell.setBottomPadding(theme.space(1) * 1.5)
+        before, after = 0 if is_first else theme.space(3), theme.space(3)
+        cell.setLeftPadding(after if is_rtl else before)
+        cell.setRightPadding(before if is_rtl else after)
         cell.setBottomBorderStyle(QTextFrameFormat.BorderStyle.BorderStyle_Solid)
         cell.setBottomBorder(theme.exact_size("line-width"))
         cell.setBottomBorderBrush(QBrush(theme.color("scroll" if is_head else "line")))

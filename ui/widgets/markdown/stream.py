@@ -12,7 +12,7 @@ from math import inf
 
 from ui.widgets.markdown.blocks import Block, CodeBlock, PlainBlock, TextBlock
 from ui.widgets.markdown.fences import MAX_LINE_CHARS, OpenFence
-from ui.widgets.markdown.parser import References, Section, parse
+from ui.widgets.markdown.parser import Before, References, Section, parse
 
 MAX_SECTION_CHARS = 4_000
 """Longer than any paragraph meant to be read. At this length the worst inputs cost markdown_it about 0.1 s."""
@@ -26,7 +26,7 @@ _FENCE_STEP_CHARS = 64_000
 _MAX_PLAIN_CHARS = 4_000
 
 _DEFINITION = re.compile(r"^ {0,3}\[[^\]\n]+\]:", re.MULTILINE)
-_UNDECIDED = re.compile(r"[\s>]*(?:[-=*_+#`~|:]+|\d{1,9}[.)]?)?[ \t]*")
+_UNDECIDED = re.compile(r"[\s>]*(?:[-=*_+#`~|:]+|\d{1,9}[.)]?|\[[^\]\n]+\]:.*)?[ \t]*")
 _CODE_SPAN = re.compile(r"`[^`]*`")
 _INDENT_OF_CODE = " " * 4
 
@@ -119,6 +119,7 @@ class _Reader:
         self._tail = ""
         self._n_lines = 0
         self._number: int | None = None
+        self._ends_blank = True
         self._table_head = ""
         self._fence: OpenFence | None = None
 
@@ -150,7 +151,8 @@ class _Reader:
         if not text:
             return []
         head = self._head
-        return parse(head + text, self._references, self._n_lines - head.count("\n"), self._number)
+        n_lines = self._n_lines - head.count("\n")
+        return parse(head + text, self._references, Before(n_lines, self._number, self._ends_blank))
 
     @property
     def _head(self) -> str:
@@ -175,6 +177,7 @@ class _Reader:
             self.blocks.extend(section.blocks)
         self.n_stable = len(self.blocks)
         self._n_lines += self._tail.count("\n", 0, n_chars)
+        self._ends_blank = not self._tail[:n_chars].removesuffix("\n").rpartition("\n")[2].strip(" \t>")
         self._tail = self._tail[n_chars:]
         self._table_head = ""
 
@@ -244,7 +247,7 @@ def _is_short(block: Block) -> bool:
 
 
 def _without_undecided_line(text: str) -> str:
-    """Leave out a last line that is only a sign so far, such as ``-``: what it makes of the text is not yet known."""
+    """Leave out a last line whose meaning is not known yet: only a sign so far, such as ``-``, or half a definition."""
     start = text.rfind("\n") + 1
     return text[:start] if _UNDECIDED.fullmatch(text, start) else text
 

@@ -107,7 +107,7 @@ def gap_between(before: Block | None, block: Block) -> int:
         return theme.space(5) if not _is_heading(before) else theme.space(2)
     if _is_heading(before):
         return theme.space(2)
-    if block.tight and before.frames and isinstance(before, TextBlock):
+    if block.tight and before.frames and isinstance(before, TextBlock) and isinstance(block, TextBlock):
         return theme.space(1)
     if isinstance(block, RuleBlock) or isinstance(before, RuleBlock):
         return theme.space(4)

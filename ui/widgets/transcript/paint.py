@@ -77,9 +77,8 @@ def _paint_marker(painter: QPainter, column: metrics.Column, part: Part, block: 
     width = metrics.frame_indent(block.frames[-1].kind)
     left = column.right - inner if part.is_rtl else column.x + inner - width
     font = theme.font("reading")
-    baseline = (
-        y - metrics.text_lift() + part.baseline if isinstance(block, TextBlock) else y + QFontMetrics(font).ascent()
-    )
+    is_text = isinstance(block, TextBlock)
+    baseline = y + (part.baseline - metrics.text_lift() if is_text else QFontMetricsF(font).ascent())
     if block.marker.checked is not None:
         middle = baseline - QFontMetricsF(font).capHeight() / 2
         _paint_box(painter, QPointF(left + width / 2 - theme.space(1), middle), block.marker.checked)
