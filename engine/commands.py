@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from engine.config import LoadSpec
-from engine.types import GenerationRequest, RequestId
+from engine.types import ChatMessage, GenerationRequest, Overflow, RequestId
 
 
 class Load(msgspec.Struct, frozen=True, tag=True):
@@ -24,8 +24,37 @@ class Cancel(msgspec.Struct, frozen=True, tag=True):
     request_id: RequestId
 
 
+class ReadAhead(msgspec.Struct, frozen=True, tag=True):
+    """Prefill what will probably be asked next, while nothing else is to be done. Each one replaces the one before.
+
+    The messages end with what is being typed; none at all end the reading ahead. PromptMeasured answers.
+    """
+
+    conversation: str | None
+    messages: tuple[ChatMessage, ...]
+    overflow: Overflow = Overflow.STOP
+
+
+class PinConversation(msgspec.Struct, frozen=True, tag=True):
+    """A pinned conversation is the last to leave the cells, RAM and disk."""
+
+    conversation: str
+    is_pinned: bool
+
+
+class DropConversation(msgspec.Struct, frozen=True, tag=True):
+    """Forget what is kept of a conversation's KV cache, but for what others share. Its text is not touched."""
+
+    conversation: str
+
+
+class SetCacheBudgets(msgspec.Struct, frozen=True, tag=True):
+    ram_bytes: int
+    disk_bytes: int
+
+
 class Shutdown(msgspec.Struct, frozen=True, tag=True):
     """Finish now. The end of the pipe means the same."""
 
 
-Command = Load | Submit | Cancel | Shutdown
+Command = Load | Submit | Cancel | ReadAhead | PinConversation | DropConversation | SetCacheBudgets | Shutdown

@@ -8,7 +8,8 @@ from __future__ import annotations
 import msgspec
 
 from engine.errors import ErrorInfo
-from engine.types import FinishReason, ModelInfo, RequestId, Timings, Usage
+from engine.reuse import ConversationCache, KvUsage, ReuseReport
+from engine.types import FinishReason, ModelInfo, RequestId, Timings, TokenLogprob, Usage
 
 
 class ModelLoading(msgspec.Struct, frozen=True, tag=True):
@@ -44,11 +45,15 @@ class EngineFailed(msgspec.Struct, frozen=True, tag=True):
 
 
 class RequestStarted(msgspec.Struct, frozen=True, tag=True):
-    """The request left the queue; its prompt has ``n_prompt`` tokens, ``n_cached`` of them read already."""
+    """The request left the queue; its prompt has ``n_prompt`` tokens, ``n_cached`` of them read already.
+
+    ``n_dropped`` of its oldest messages were left out because the context is full; the model does not see them.
+    """
 
     request_id: RequestId
     n_prompt: int
     n_cached: int
+    n_dropped: int = 0
 
 
 class PrefillProgressed(msgspec.Struct, frozen=True, tag=True):
@@ -65,13 +70,17 @@ class TokensEmitted(msgspec.Struct, frozen=True, tag=True):
     request_id: RequestId
     text: str
     n_tokens: int
+    logprobs: tuple[TokenLogprob, ...] = ()
 
 
 class RequestFinished(msgspec.Struct, frozen=True, tag=True):
+    """``reuse`` tells where the prompt's tokens came from; None for a request that never ran."""
+
     request_id: RequestId
     reason: FinishReason
     usage: Usage
     timings: Timings
+    reuse: ReuseReport | None = None
 
 
 class RequestFailed(msgspec.Struct, frozen=True, tag=True):
@@ -79,6 +88,22 @@ class RequestFailed(msgspec.Struct, frozen=True, tag=True):
 
     request_id: RequestId
     error: ErrorInfo
+
+
+class PromptMeasured(msgspec.Struct, frozen=True, tag=True):
+    """How long the prompt of a ReadAhead is, before it is sent. ``n_dropped`` as in RequestStarted."""
+
+    conversation: str | None
+    n_tokens: int
+    n_ctx: int
+    n_dropped: int
+
+
+class CacheChanged(msgspec.Struct, frozen=True, tag=True):
+    """What is remembered of which conversation, and where. At most twice a second, and only when it changed."""
+
+    conversations: tuple[ConversationCache, ...]
+    usage: KvUsage
 
 
 class Heartbeat(msgspec.Struct, frozen=True, tag=True):
@@ -102,5 +127,7 @@ Event = (
     | TokensEmitted
     | RequestFinished
     | RequestFailed
+    | PromptMeasured
+    | CacheChanged
     | Heartbeat
 )

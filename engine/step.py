@@ -12,14 +12,6 @@ from engine.types import RequestId, SeqId, TokenId
 
 
 @dataclass(frozen=True, slots=True)
-class Trim:
-    """Keep the first ``n_keep`` positions of a sequence and drop the rest. Zero empties it."""
-
-    seq_id: SeqId
-    n_keep: int
-
-
-@dataclass(frozen=True, slots=True)
 class Chunk:
     """Tokens of one request at consecutive positions from ``start``. With ``sample``, the last one yields a token."""
 
@@ -36,9 +28,8 @@ class Chunk:
 
 @dataclass(frozen=True, slots=True)
 class StepPlan:
-    """First the trims, then all chunks in one batch."""
+    """Chunks that are computed in one batch: the next tokens of running answers, and parts of prompts."""
 
-    trims: tuple[Trim, ...]
     chunks: tuple[Chunk, ...]
 
     @property
@@ -51,25 +42,34 @@ class StepStatus(Enum):
 
     DONE = auto()
     INTERRUPTED = auto()
-    KV_REFUSED = auto()  # this model's cache cannot be trimmed there: the sequences of the trims are empty now
     NO_SPACE = auto()
     FAILED = auto()
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """A drawn token. ``is_finite`` is False where the model's logits were not numbers."""
+    """A drawn token. ``is_finite`` is False where the model's logits were not numbers.
+
+    ``logprob`` and ``best`` (token and log-probability, the best first) are there for requests that want them.
+    """
 
     request_id: RequestId
     token: TokenId
     is_finite: bool = True
+    logprob: float | None = None
+    best: tuple[tuple[TokenId, float], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class StepResult:
-    """``ended_s`` is the backend's monotonic clock when the step was done: the engine's core has none of its own."""
+    """Times are on the backend's monotonic clock: the engine's core has none of its own."""
 
     status: StepStatus
+    started_s: float
     ended_s: float
     samples: tuple[Sample, ...] = ()
     detail: str = ""
+
+    @property
+    def seconds(self) -> float:
+        return self.ended_s - self.started_s

@@ -109,6 +109,13 @@ _SAMPLING_RANGES: tuple[tuple[str, float, float], ...] = (
 )
 
 
+class Overflow(StrEnum):
+    """What to do with a prompt that does not fit into the context: refuse it, or leave the oldest turns out."""
+
+    STOP = "stop"
+    ROLL = "roll"
+
+
 class GenerationRequest(msgspec.Struct, frozen=True):
     """One answer to be made. ``max_tokens`` is None for "until the model stops or the context is full".
 
@@ -121,6 +128,7 @@ class GenerationRequest(msgspec.Struct, frozen=True):
     max_tokens: int | None = None
     stop: tuple[str, ...] = ()
     conversation: str | None = None
+    overflow: Overflow = Overflow.STOP
 
 
 class FinishReason(StrEnum):
@@ -129,6 +137,14 @@ class FinishReason(StrEnum):
     MAX_TOKENS = "max_tokens"
     CONTEXT_FULL = "context_full"
     CANCELLED = "cancelled"
+
+
+class TokenLogprob(msgspec.Struct, frozen=True):
+    """A token of an answer with its natural log-probability, and the likeliest ones in its place, the best first."""
+
+    piece: bytes
+    logprob: float
+    best: tuple[tuple[bytes, float], ...] = ()
 
 
 class Usage(msgspec.Struct, frozen=True):

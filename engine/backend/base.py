@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
+from engine.cells import Cells, KvLayout
 from engine.step import StepPlan, StepResult
 from engine.types import ModelInfo, RequestId, SamplingParams, TokenId
 
@@ -46,6 +47,12 @@ class Backend(Protocol):
 
     @property
     def chat_template(self) -> str | None: ...
+
+    @property
+    def layout(self) -> KvLayout: ...
+
+    @property
+    def cells(self) -> Cells: ...
 
     def open_sampler(self, request_id: RequestId, params: SamplingParams, history: Sequence[TokenId]) -> None:
         """Make the sampling chain of a request; the tokens of ``history`` count for penalties."""

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
+from engine.cells import Blob, Cells, KvLayout
 from engine.step import Sample, StepPlan, StepResult, StepStatus
-from engine.types import ModelInfo, RequestId, SamplingParams, TokenId
+from engine.types import ModelInfo, RequestId, SamplingParams, SeqId, TokenId
 
 END_OF_TURN = TokenId(0)
 START = TokenId(1)
@@ -54,6 +56,31 @@ class FakeVocab:
         return token == END_OF_TURN
 
 
+class ScriptedCells(Cells, Protocol):
+    """Cells that are told what was computed."""
+
+    def compute(self, seq: SeqId, tokens: Sequence[TokenId]) -> None: ...
+
+
+class NoCells:
+    """Cells that agree to everything and keep nothing."""
+
+    def compute(self, seq: SeqId, tokens: Sequence[TokenId]) -> None:
+        pass
+
+    def share(self, src: SeqId, dst: SeqId, begin: int, end: int) -> None:
+        pass
+
+    def trim(self, seq: SeqId, n_keep: int) -> bool:
+        return True
+
+    def save(self, seq: SeqId, begin: int, end: int) -> bytes | None:
+        return None
+
+    def restore(self, seq: SeqId, begin: int, end: int, data: Blob) -> bool:
+        return False
+
+
 @dataclass(slots=True)
 class FakeBackend:
     """``answer`` is what every request gets, token by token, then the end of the turn.
@@ -73,6 +100,12 @@ class FakeBackend:
     n_threads: int = 1
     clock_s: float = 0.0
     vocab: FakeVocab = field(default_factory=FakeVocab)
+
+    cells: ScriptedCells = field(default_factory=NoCells)
+
+    @property
+    def layout(self) -> KvLayout:
+        return KvLayout(self.n_ctx, n_sequences=8, bytes_per_token=16, can_cut=True, fingerprint="fake", page_tokens=16)
 
     @property
     def info(self) -> ModelInfo:
@@ -101,10 +134,13 @@ class FakeBackend:
         self.plans.append(plan)
         self.clock_s += 1.0
         status = self.statuses.pop(0) if self.statuses else StepStatus.DONE
-        samples = []
-        if status is StepStatus.DONE:
-            samples = [self._sample(chunk.request_id) for chunk in plan.chunks if chunk.sample]
-        return StepResult(status, self.clock_s, tuple(samples), "" if status is StepStatus.DONE else "scripted")
+        started_s = self.clock_s - 1.0
+        if status is not StepStatus.DONE:
+            return StepResult(status, started_s, self.clock_s, detail="scripted")
+        for chunk in plan.chunks:
+            self.cells.compute(chunk.seq_id, chunk.tokens)
+        samples = tuple(self._sample(chunk.request_id) for chunk in plan.chunks if chunk.sample)
+        return StepResult(status, started_s, self.clock_s, samples)
 
     def set_threads(self, n_threads: int) -> None:
         self.n_threads = n_threads

@@ -47,7 +47,7 @@ def _from_schema(schema: str) -> str:
         return str(converter.json_schema_to_gbnf(schema))
     except RecursionError as error:
         raise InvalidRequest("The JSON schema is nested too deeply.") from error
-    except Exception as error:  # noqa: BLE001 - the converter raises whatever the schema makes it stumble over
+    except Exception as error:  # the converter raises whatever the schema makes it stumble over
         raise InvalidRequest(f"The JSON schema cannot be used: {error}.") from error
 
 

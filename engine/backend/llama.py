@@ -11,14 +11,19 @@ from pathlib import Path
 from typing import Any
 
 from engine.backend.bindings import Diagnostics, lib, native_flag
+from engine.backend.cells import LlamaCells
+from engine.backend.logprobs import log_probabilities
 from engine.backend.sampling import make_chain
 from engine.backend.vocab import LlamaVocab
+from engine.cells import KvLayout
 from engine.config import LoadSpec
 from engine.errors import ModelFileError, OutOfMemory
-from engine.step import Chunk, Sample, StepPlan, StepResult, StepStatus, Trim
+from engine.step import Chunk, Sample, StepPlan, StepResult, StepStatus
 from engine.types import ModelInfo, RequestId, SamplingParams, SeqId, TokenId
 
 DEFAULT_N_CTX = 8192
+MIN_PATHS = 32
+"""Conversations that can have cells at the same time. Each one costs a row of logits."""
 _DECODED, _NO_SLOT, _ABORTED = 0, 1, 2  # results of llama_decode, llama.h
 _MEMORY_HINTS = ("failed to allocate", "unable to allocate", "out of memory", "insufficient memory", "bad_alloc")
 
@@ -75,38 +80,47 @@ class LlamaBackend:
         self._diagnostics = Diagnostics()
         self._n_threads = spec.config.n_threads or 1
         self._samplers: dict[RequestId, Any] = {}
+        self._n_logprobs: dict[RequestId, int] = {}
         lib.llama_backend_init()
         self._model = self._load_model(spec, on_progress)
         self._interrupt_callback, self._interrupt_flag = native_flag()
+        self._n_paths = max(MIN_PATHS, 2 * spec.config.n_parallel)
+        self._has_window = lib.llama_model_n_swa(self._model) > 0
         self._context = self._make_context(spec)
-        self._memory = lib.llama_get_memory(self._context)
+        scratch = SeqId(self._n_seq_max - 1)
+        self.cells = LlamaCells(self._context, scratch, self._n_paths if self._has_window else None)
         self._batch = _Batch(spec.config.n_ubatch)
         self.vocab = LlamaVocab(lib.llama_model_get_vocab(self._model))
         template: bytes | None = lib.llama_model_chat_template(self._model, None)
         self.chat_template = template.decode(errors="replace") if template else None
-        self._warm_up()
+        self.layout = self._lay_out()
         self.info = self._describe(spec, time.monotonic() - started_s)
 
     def open_sampler(self, request_id: RequestId, params: SamplingParams, history: Sequence[TokenId]) -> None:
         self._samplers[request_id] = make_chain(params, self.vocab.handle, self.vocab.n_tokens, history)
+        if params.n_logprobs is not None:
+            self._n_logprobs[request_id] = params.n_logprobs
 
     def close_sampler(self, request_id: RequestId) -> None:
+        self._n_logprobs.pop(request_id, None)
         chain = self._samplers.pop(request_id, None)
         if chain is not None:
             lib.llama_sampler_free(chain)
 
     def decode(self, plan: StepPlan) -> StepResult:
-        if not self._trim(plan.trims):
-            return StepResult(StepStatus.KV_REFUSED, time.monotonic())
+        started_s = time.monotonic()
         outputs = self._batch.fill(plan.chunks)
         self._diagnostics.errors.clear()
         code: int = lib.llama_decode(self._context, self._batch.struct)
         self._interrupt_flag[0] = 0
         if code == _DECODED:
+            for chunk in plan.chunks:
+                self.cells.guard(chunk.seq_id, chunk.start, chunk.end)
             samples = tuple(self._sample(request_id, row) for request_id, row in outputs.items())
-            return StepResult(StepStatus.DONE, time.monotonic(), samples)
+            return StepResult(StepStatus.DONE, started_s, time.monotonic(), samples)
         status = {_NO_SLOT: StepStatus.NO_SPACE, _ABORTED: StepStatus.INTERRUPTED}.get(code, StepStatus.FAILED)
-        return StepResult(status, time.monotonic(), detail=f"llama_decode: {code}. {self._diagnostics.first_error}")
+        detail = f"llama_decode: {code}. {self._diagnostics.first_error}"
+        return StepResult(status, started_s, time.monotonic(), detail=detail)
 
     def set_threads(self, n_threads: int) -> None:
         if n_threads != self._n_threads:
@@ -123,18 +137,14 @@ class LlamaBackend:
         lib.llama_model_free(self._model)
 
     def _sample(self, request_id: RequestId, row: int) -> Sample:
-        token: int = lib.llama_sampler_sample(self._samplers[request_id], self._context, row)
-        logit: float = lib.llama_get_logits_ith(self._context, row)[token]
-        return Sample(request_id, TokenId(token), math.isfinite(logit))
-
-    def _trim(self, trims: Sequence[Trim]) -> bool:
-        """False where the cache cannot be cut there (recurrent state, sliding window); it is emptied instead."""
-        accepted = [lib.llama_memory_seq_rm(self._memory, trim.seq_id, trim.n_keep, -1) for trim in trims]
-        if all(accepted):
-            return True
-        for trim in trims:
-            lib.llama_memory_seq_rm(self._memory, trim.seq_id, -1, -1)
-        return False
+        token = TokenId(lib.llama_sampler_sample(self._samplers[request_id], self._context, row))
+        logits = lib.llama_get_logits_ith(self._context, row)
+        is_finite = math.isfinite(logits[token])
+        n_best = self._n_logprobs.get(request_id)
+        if n_best is None or not is_finite:
+            return Sample(request_id, token, is_finite)
+        logprob, best = log_probabilities(logits, self.vocab.n_tokens, token, n_best)
+        return Sample(request_id, token, is_finite, logprob, best)
 
     def _load_model(self, spec: LoadSpec, on_progress: Callable[[float], None]) -> Any:
         def report(progress: float, _user_data: object) -> bool:
@@ -165,7 +175,9 @@ class LlamaBackend:
         params = lib.llama_context_default_params()
         params.n_ctx = self._choose_n_ctx(config.n_ctx)
         params.n_batch = params.n_ubatch = config.n_ubatch
-        params.n_seq_max = 1
+        params.n_seq_max = self._n_seq_max
+        params.n_outputs_max = self._n_seq_max  # the least that llama.cpp allows
+        params.swa_full = True  # else what left the window is gone, and no page of it could be kept
         params.n_threads = params.n_threads_batch = self._n_threads
         params.kv_unified = True
         params.no_perf = True
@@ -185,14 +197,31 @@ class LlamaBackend:
         n_ctx = wished or DEFAULT_N_CTX
         return min(n_ctx, trained) if trained > 0 else n_ctx
 
-    def _warm_up(self) -> None:
-        """Read every weight once, so that the first question does not pay for the disk."""
+    @property
+    def _n_seq_max(self) -> int:
+        """One sequence a path, as many twins where windows need them, and one to copy through."""
+        return self._n_paths * (2 if self._has_window else 1) + 1
+
+    def _lay_out(self) -> KvLayout:
+        """Read every weight once, so that the first question does not pay for the disk, and weigh a token's cells."""
         lib.llama_set_warmup(self._context, True)
-        self._batch.fill([Chunk(RequestId("warm-up"), SeqId(0), start=0, tokens=(TokenId(0),), sample=False)])
-        lib.llama_decode(self._context, self._batch.struct)
-        lib.llama_memory_clear(self._memory, True)
+        sizes = []
+        for position in (0, 1):
+            chunk = Chunk(RequestId("warm-up"), SeqId(0), position, (TokenId(0),), sample=False)
+            self._batch.fill([chunk])
+            lib.llama_decode(self._context, self._batch.struct)
+            sizes.append(lib.llama_state_seq_get_size(self._context, 0))
+        lib.llama_memory_clear(lib.llama_get_memory(self._context), True)
         lib.llama_synchronize(self._context)
         lib.llama_set_warmup(self._context, False)
+        can_cut = not (lib.llama_model_is_recurrent(self._model) or lib.llama_model_is_hybrid(self._model))
+        return KvLayout(
+            n_cells=lib.llama_n_ctx(self._context),
+            n_sequences=self._n_paths,
+            bytes_per_token=max(1, sizes[1] - sizes[0]),
+            can_cut=can_cut,
+            fingerprint=f"llama.cpp {lib.llama_version().decode()}, f16 keys, f16 values",
+        )
 
     def _describe(self, spec: LoadSpec, load_s: float) -> ModelInfo:
         return ModelInfo(

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from engine.config import LoadSpec
 from engine.events import Event
-from engine.types import GenerationRequest, RequestId
+from engine.types import ChatMessage, GenerationRequest, Overflow, RequestId
 
 EventSink = Callable[[Event], None]
 
@@ -29,6 +29,22 @@ class EngineClient(Protocol):
 
     def cancel(self, request_id: RequestId) -> None:
         """Stop a request; it finishes as cancelled. Unknown and finished ones are ignored."""
+
+    def read_ahead(
+        self, conversation: str | None, messages: tuple[ChatMessage, ...], overflow: Overflow = Overflow.STOP
+    ) -> None:
+        """Prefill what will probably be asked next while nothing else is to be done; PromptMeasured answers.
+
+        Each call replaces the one before; without messages the reading ahead ends. Ignored where no model is ready.
+        """
+
+    def pin(self, conversation: str, is_pinned: bool) -> None:
+        """Keep a conversation's KV cache longest, or no longer. Remembered for every model that is loaded later."""
+
+    def drop(self, conversation: str) -> None:
+        """Forget a conversation's KV cache; its text is not touched."""
+
+    def set_cache_budgets(self, ram_bytes: int, disk_bytes: int) -> None: ...
 
     def subscribe(self, sink: EventSink) -> Callable[[], None]:
         """Get every event from now on, in order. The sink runs on the client's thread and must be quick.

@@ -8,6 +8,7 @@ import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from queue import SimpleQueue
@@ -121,12 +122,11 @@ class WorkerProcess:
     def _write(self) -> None:
         stream = cast(BinaryIO, self._process.stdin)
         writer = FrameWriter(stream)
-        try:
+        with suppress(OSError):  # it died; the reader tells
             while (command := self._outbox.get()) is not None:
                 writer.write(command)
+        with suppress(OSError):
             stream.close()
-        except OSError:
-            pass  # it died; the reader tells
 
     def _drain_stderr(self) -> None:
         stream = cast(IO[bytes], self._process.stderr)

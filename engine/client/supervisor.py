@@ -14,7 +14,16 @@ from engine.client.api import EventSink
 from engine.client.health import Pulse, RestartBudget
 from engine.client.obituary import obituary
 from engine.client.process import WorkerEnded, WorkerProcess, WorkerSaid
-from engine.commands import Cancel, Load, Submit
+from engine.commands import (
+    Cancel,
+    Command,
+    DropConversation,
+    Load,
+    PinConversation,
+    ReadAhead,
+    SetCacheBudgets,
+    Submit,
+)
 from engine.config import LoadSpec
 from engine.errors import EngineStopped, ErrorInfo, NoModel
 from engine.events import (
@@ -28,7 +37,7 @@ from engine.events import (
     RequestFailed,
     RequestFinished,
 )
-from engine.types import FinishReason, GenerationRequest, RequestId, Timings, Usage
+from engine.types import ChatMessage, FinishReason, GenerationRequest, Overflow, RequestId, Timings, Usage
 
 log = logging.getLogger(__name__)
 
@@ -72,6 +81,7 @@ class WorkerClient:
         self._last_error: ErrorInfo | None = None
         self._waiting: dict[RequestId, GenerationRequest] = {}
         self._in_flight: set[RequestId] = set()
+        self._pinned: set[str] = set()
         self._budget = RestartBudget()
         self._pulse = Pulse(TICK_S)
         self._thread = threading.Thread(target=self._run, name="engine-supervisor", daemon=True)
@@ -90,6 +100,20 @@ class WorkerClient:
 
     def cancel(self, request_id: RequestId) -> None:
         self._inbox.put(_Do(lambda: self._cancel(request_id)))
+
+    def read_ahead(
+        self, conversation: str | None, messages: tuple[ChatMessage, ...], overflow: Overflow = Overflow.STOP
+    ) -> None:
+        self._inbox.put(_Do(lambda: self._tell(ReadAhead(conversation, messages, overflow))))
+
+    def pin(self, conversation: str, is_pinned: bool) -> None:
+        self._inbox.put(_Do(lambda: self._pin(conversation, is_pinned)))
+
+    def drop(self, conversation: str) -> None:
+        self._inbox.put(_Do(lambda: self._tell(DropConversation(conversation))))
+
+    def set_cache_budgets(self, ram_bytes: int, disk_bytes: int) -> None:
+        self._inbox.put(_Do(lambda: self._tell(SetCacheBudgets(ram_bytes, disk_bytes))))
 
     def subscribe(self, sink: EventSink) -> Callable[[], None]:
         def unsubscribe() -> None:
@@ -175,6 +199,18 @@ class WorkerClient:
         else:
             self._emit(RequestFailed(request.id, self._why_not_ready()))
 
+    def _tell(self, command: Command) -> None:
+        """For commands that nobody waits for: without a ready worker there is nothing they could change."""
+        if self._phase is _Phase.READY and self._worker is not None:
+            self._worker.send(command)
+
+    def _pin(self, conversation: str, is_pinned: bool) -> None:
+        if is_pinned:
+            self._pinned.add(conversation)
+        else:
+            self._pinned.discard(conversation)
+        self._tell(PinConversation(conversation, is_pinned))
+
     def _why_not_ready(self) -> ErrorInfo:
         if self._phase is not _Phase.FAILED or self._last_error is None:
             return ErrorInfo.of(NoModel())
@@ -198,6 +234,8 @@ class WorkerClient:
             case ModelLoaded():
                 self._phase = _Phase.READY
                 self._emit(event)
+                for conversation in sorted(self._pinned):
+                    self._tell(PinConversation(conversation, is_pinned=True))
                 self._submit_waiting()
                 return
             case LoadFailed(error=error):

@@ -81,14 +81,21 @@ class DiskTier:
     """
 
     def __init__(
-        self, root: Path, fingerprint: str, budget_bytes: int, clock: Callable[[], float] = time.monotonic
+        self,
+        root: Path,
+        fingerprint: str,
+        budget_bytes: int,
+        on_news: Callable[[], None] = lambda: None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        """``on_news`` is called on the tier's thread when :meth:`poll` has something; it must be quick."""
         self.budget_bytes = budget_bytes
         self.foreign_bytes = 0
         self.purgeable_bytes = 0  # of foreign files, those that nobody has tried to delete since the last look
         self.foreign_conversations: dict[str, int] = {}
         self.problem: StorageError | None = None
         self._folder = PageFolder(root, fingerprint)
+        self._on_news = on_news
         self._clock = clock
         self._events: deque[DiskEvent] = deque()
         self._reads: deque[_Job] = deque()
@@ -183,6 +190,8 @@ class DiskTier:
                     self._events.append(event)
                 self._is_busy = False
                 self._changed.notify_all()
+            if event is not None:
+                self._on_news()
 
     def _next(self) -> _Job | None:
         """The job that is due, marked as begun. None: the tier closes."""
@@ -191,7 +200,7 @@ class DiskTier:
             if self._is_closing:
                 return None
             job = self._reads.popleft() if self._reads else self._others.popleft()
-            if job.writes is not None and not job.is_withdrawn:
+            if job.writes is not None and self._writes.get(job.writes) is job:
                 del self._writes[job.writes]
             self._is_busy = True
             return job

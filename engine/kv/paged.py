@@ -24,7 +24,7 @@ from engine.kv.keys import n_tokens_of, pack
 from engine.kv.policy import Policy
 from engine.kv.report import ConversationCache, KvUsage, Reason, ReuseReport
 from engine.kv.resident import Path, ResidentPaths
-from engine.kv.saved import SavedPages, anything, is_on_disk
+from engine.kv.saved import SavedPages
 from engine.kv.survey import Survey
 from engine.kv.tree import Match, Node, PageTree
 from engine.types import RequestId, SeqId, TokenId
@@ -140,7 +140,7 @@ class PagedKv:
         if completed:
             self._paths.merge(path, completed[0].begin)
         elif not self._tree.can_cut and n_before < path.n_prompt - 1 <= path.n_tokens:
-            self._save_tail(path, anything)  # from here the same prompt can go on in another way
+            self._save_tail(path, is_urgent=True)  # from here the same prompt can go on in another way
 
     def spoil(self, seq_id: SeqId, n_confirmed: int) -> int:
         """A step ended early: drop what it may have left after the first ``n_confirmed`` tokens.
@@ -370,25 +370,25 @@ class PagedKv:
 
     def _save_all(self, path: Path) -> None:
         if self._policy.is_worth_saving(path.n_tokens):
-            while self._save_next(path, anything):
+            while self._save_next(path, is_urgent=True):
                 pass
 
     def _write_back(self) -> bool:
         """Save a page that is only in cells, of the path used last. Nothing but what is on disk gives way to it."""
         for path in sorted(self._paths.all(), key=lambda path: -path.last_used):
             is_wanted = not path.is_dropped and self._policy.is_worth_saving(path.n_tokens)
-            if is_wanted and self._save_next(path, is_on_disk):
+            if is_wanted and self._save_next(path, is_urgent=False):
                 return True
         return False
 
-    def _save_next(self, path: Path, may_go: Callable[[Node], bool]) -> bool:
+    def _save_next(self, path: Path, is_urgent: bool) -> bool:
         """Save the first page of a path that is not saved, or the tail of an idle one. False: it was not possible."""
         index = bisect_left(path.nodes, True, key=lambda node: not node.is_saved)
         if index < len(path.nodes):
-            return self._save(path, path.nodes[index], may_go)
-        return path.owner is None and bool(path.tail) and self._save_tail(path, may_go)
+            return self._save(path, path.nodes[index], is_urgent)
+        return path.owner is None and bool(path.tail) and self._save_tail(path, is_urgent)
 
-    def _save_tail(self, path: Path, may_go: Callable[[Node], bool]) -> bool:
+    def _save_tail(self, path: Path, is_urgent: bool) -> bool:
         parent, tokens = path.nodes[-1] if path.nodes else self._tree.root, bytes(path.tail)
         if self._tree.is_covered(parent, tokens, path.conversation):
             return False
@@ -396,16 +396,17 @@ class PagedKv:
         node.last_used = path.last_used
         if path.conversation is not None:
             node.conversations.add(path.conversation)
-        is_saved = self._save(path, node, may_go)
+        is_due = not node.is_saved  # by another conversation
+        is_done = is_due and self._save(path, node, is_urgent)
         self._tree.prune(node, None)
-        return is_saved
+        return is_done
 
-    def _save(self, path: Path, node: Node, may_go: Callable[[Node], bool]) -> bool:
-        if not self._saved.make_room(node, self._policy.size_bytes(node.n_tokens), may_go):
+    def _save(self, path: Path, node: Node, is_urgent: bool) -> bool:
+        if not self._saved.make_room(node, self._policy.size_bytes(node.n_tokens), is_urgent):
             return False
         started_s = self._clock()
         blob = self._paths.save(path, node.begin, node.end)
         if blob is None:
             return False
         self._costs.save.observe(len(blob), self._clock() - started_s)
-        return self._saved.put(node, blob, may_go)
+        return self._saved.put(node, blob, is_urgent)

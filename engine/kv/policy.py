@@ -58,7 +58,7 @@ class Policy:
         """Of a copy in RAM. While its page is in cells, it can be made once more."""
         if node.paths:
             return self._node_rank(node, min(self._save_s(node), self._compute_s(node)))
-        if not node.on_disk:
+        if not node.is_written:
             return self.demand_rank(node)
         read_s = self.restore_s(node, with_read=True) - self.restore_s(node)
         return self._node_rank(node, min(read_s, self._spares_s(node)))

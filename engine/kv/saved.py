@@ -23,14 +23,6 @@ from engine.kv.tree import Node, PageTree
 _LOOK_AGAIN_OPENS = 64
 
 
-def anything(_node: Node) -> bool:
-    return True
-
-
-def is_on_disk(node: Node) -> bool:
-    return node.on_disk
-
-
 class SavedPages:
     """Thread: the engine's. ``tier`` is None where nothing is to be kept on disk."""
 
@@ -65,25 +57,21 @@ class SavedPages:
         """How many tokens of a conversation are saved under other fingerprints."""
         return self._tier.foreign_conversations.get(conversation, 0) if self._tier else 0
 
-    def make_room(self, node: Node, size_bytes: int, may_go: Callable[[Node], bool] = anything) -> bool:
-        """Have room in RAM for the only copy of a page, for which others of less worth may go."""
-        excess = self.ram_bytes + size_bytes - self.ram.budget_bytes
-        below = self._policy.demand_rank(node)
-        victims = self.ram.victims(
-            excess, self._policy.ram_rank, below, lambda other: other is not node.above and may_go(other)
-        )
-        for victim in victims or ():
-            self._drop_ram(victim, Reason.EVICTED)
-        return victims is not None
+    def make_room(self, node: Node, size_bytes: int, is_urgent: bool) -> bool:
+        """Have room in RAM for the only copy of a page, for which others of less worth may go.
 
-    def put(self, node: Node, blob: Blob, may_go: Callable[[Node], bool] = anything) -> bool:
+        Where it is not urgent, only those that are on disk.
+        """
+        return self._make_room(node, size_bytes, lambda other: is_urgent or other.is_written)
+
+    def put(self, node: Node, blob: Blob, is_urgent: bool) -> bool:
         """Keep a copy in RAM, and have it written to disk by and by. False: there is no room."""
-        if not (node.above.is_root or node.above.is_saved):
-            raise KvError("a page cannot be saved before the one that it continues")
-        if not self.make_room(node, len(blob), may_go):
+        if node.is_saved or not (node.above.is_root or node.above.is_saved):
+            raise KvError("a page is saved once, and after the one that it continues")
+        if not self.make_room(node, len(blob), is_urgent):
             return False
         self._to_ram(node, blob)
-        if self._tier is not None and not node.on_disk:
+        if self._tier is not None:
             self._dirty[node] = None
         for other in self._tree.superseded(node):
             if other.ram is not None:
@@ -191,6 +179,8 @@ class SavedPages:
         for node in self._tree:
             if (node.ram is not None) != (node in self.ram) or node.on_disk != (node in self.disk):
                 raise KvError("a page and its shelf contradict each other")
+            if node.is_written > node.on_disk:
+                raise KvError("a page is written to a disk that does not have it")
             if node.ram is not None and len(node.ram) != self.ram.size_bytes(node):
                 raise KvError("a copy has another size than is booked")
             above = node.above
@@ -203,6 +193,17 @@ class SavedPages:
         if self.ram.used_bytes > self.ram.budget_bytes:
             raise KvError(f"{self.ram.used_bytes} bytes in RAM exceed the budget of {self.ram.budget_bytes}")
 
+    def _make_room(self, node: Node, size_bytes: int, may_go: Callable[[Node], bool]) -> bool:
+        victims = self.ram.victims(
+            self.ram_bytes + size_bytes - self.ram.budget_bytes,
+            self._policy.ram_rank,
+            self._policy.demand_rank(node),
+            lambda other: other is not node.above and may_go(other),
+        )
+        for victim in victims or ():
+            self._drop_ram(victim, Reason.EVICTED)
+        return victims is not None
+
     def _to_ram(self, node: Node, blob: Blob) -> None:
         node.ram = blob
         self.ram.add(node, len(blob))
@@ -211,7 +212,7 @@ class SavedPages:
         """Ask for a page, and keep room for it. False: there is none. What is wanted just now does not give way."""
         assert self._tier is not None  # it is on disk
         size_bytes, tick = self.disk.size_bytes(node), self._policy.tick
-        if not self.make_room(node, size_bytes, lambda other: other.last_used < tick):
+        if not self._make_room(node, size_bytes, lambda other: other.last_used < tick):
             return False
         self._reading[node.key] = size_bytes
         self._asked.add(node.key)
@@ -258,16 +259,18 @@ class SavedPages:
         self.ram.remove(node)
         self._dirty.pop(node, None)
         if node.on_disk and self._tier is not None and self._tier.withdraw(node.key):
-            node.on_disk = False
-            self.disk.remove(node)
+            self._book_off_disk(node)
         self._tree.prune(node, reason)
 
     def _drop_disk(self, node: Node, reason: Reason | None) -> None:
         assert self._tier is not None  # it is on disk
-        node.on_disk = False
-        self.disk.remove(node)
+        self._book_off_disk(node)
         self._tier.delete(node.key)
         self._tree.prune(node, reason)
+
+    def _book_off_disk(self, node: Node) -> None:
+        node.on_disk = node.is_written = False
+        self.disk.remove(node)
 
     def _lose(self, key: bytes, reason: Reason) -> None:
         """A page is not on disk any more, so nothing that continues it may be.
@@ -304,6 +307,7 @@ class SavedPages:
             case PageWritten(key, size_bytes):
                 node = self._tree.get(key)
                 if node is not None and node.on_disk:
+                    node.is_written = True
                     self.disk.add(node, size_bytes)
             case Listing(found, lost):
                 for key in lost:
@@ -334,7 +338,8 @@ class SavedPages:
         if not node.is_live:
             node.last_used = self._policy.tick - 1 - found.age_rank
         if not node.on_disk:
-            node.on_disk, node.label = True, page.conversation
+            node.on_disk = node.is_written = True
+            node.label = page.conversation
             self.disk.add(node, found.size_bytes)
             self._dirty.pop(node, None)
         self._mark(node, found)

@@ -21,8 +21,9 @@ class Node:
     """A page: its tokens after those of its parent, and where its bytes are.
 
     ``paths`` are the sequences that hold all of it in cells. ``ram`` is its copy in RAM; ``is_fetched`` says that this
-    one came from disk and was not used since. ``on_disk`` is True from the moment the writer has it; ``label`` is the
-    conversation that its file names. ``conversations`` use it, and everything above it.
+    one came from disk and was not used since. ``on_disk`` is True from the moment the disk tier has it, ``is_written``
+    once its file is there; ``label`` is the conversation that its file names. ``conversations`` use it, and everything
+    above it.
 
     A node with fewer tokens than a page is a saved end of a path. It has no children and no cells of its own.
     """
@@ -37,6 +38,7 @@ class Node:
     ram: Blob | None = None
     is_fetched: bool = False
     on_disk: bool = False
+    is_written: bool = False
     label: str = ""
     last_used: int = 0
 

@@ -1,6 +1,6 @@
-"""Which request is computed next, and how much of it."""
+"""Which requests are computed next, and how much of each."""
 
 from engine.sched.request import ActiveRequest
-from engine.sched.scheduler import Scheduler
+from engine.sched.scheduler import Limits, Scheduler
 
-__all__ = ["ActiveRequest", "Scheduler"]
+__all__ = ["ActiveRequest", "Limits", "Scheduler"]

@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import sys
 import threading
-from queue import SimpleQueue
+from functools import partial
+from queue import Empty, SimpleQueue
 from typing import BinaryIO, NoReturn
 
-from engine.commands import Cancel, Command, Shutdown
+from engine.commands import Command, Shutdown
 from engine.events import Event, Heartbeat
 from engine.wire import FrameReader, FrameWriter, WireError, command_reader
 from engine.worker.loop import WorkerLoop
@@ -21,11 +22,18 @@ def main() -> None:
     _settle()
     writer = FrameWriter(events)
     inbox: SimpleQueue[Command] = SimpleQueue()
-    loop = WorkerLoop(inbox.get, inbox.empty, _Emitter(writer))
+    loop = WorkerLoop(partial(_next, inbox), _Emitter(writer))
     threading.Thread(target=_read, args=(command_reader(commands), inbox, loop), name="pipe", daemon=True).start()
     threading.Thread(target=_beat, args=(writer, loop), name="heartbeat", daemon=True).start()
     loop.run()
     _leave(0)
+
+
+def _next(inbox: SimpleQueue[Command], timeout_s: float | None) -> Command | None:
+    try:
+        return inbox.get(timeout=timeout_s) if timeout_s != 0 else inbox.get_nowait()
+    except Empty:
+        return None
 
 
 class _Emitter:
@@ -68,7 +76,7 @@ def _settle() -> None:
 
 
 def _read(reader: FrameReader[Command], inbox: SimpleQueue[Command], loop: WorkerLoop) -> None:
-    """Pass commands on; a cancel also interrupts the batch that is being computed."""
+    """Pass commands on. A batch that should not keep them waiting is interrupted."""
     while True:
         try:
             command = reader.read()
@@ -77,8 +85,7 @@ def _read(reader: FrameReader[Command], inbox: SimpleQueue[Command], loop: Worke
         if command is None or isinstance(command, Shutdown):
             _leave(0)
         inbox.put(command)
-        if isinstance(command, Cancel):
-            loop.interrupt(command.request_id)
+        loop.hasten(command)
 
 
 def _beat(writer: FrameWriter, loop: WorkerLoop) -> None:

@@ -2,23 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import pytest
 
-from engine.backend.fake import FakeBackend, FakeVocab
+from engine.backend.fake import TEMPLATE, FakeBackend, FakeVocab
 from engine.core import EngineCore
 from engine.errors import ErrorInfo
 from engine.events import (
     Event,
     PrefillProgressed,
+    PromptMeasured,
     RequestFailed,
     RequestFinished,
     RequestStarted,
     TokensEmitted,
 )
-from engine.step import StepStatus, Trim
-from engine.types import ChatMessage, FinishReason, GenerationRequest, RequestId, Role, SamplingParams, SeqId, TokenId
+from engine.kv import Costs, PagedKv
+from engine.sched import Limits
+from engine.step import StepStatus
+from engine.types import (
+    ChatMessage,
+    FinishReason,
+    GenerationRequest,
+    Overflow,
+    RequestId,
+    Role,
+    SamplingParams,
+    TokenId,
+)
+from tests.doubles.cells import FakeCells
 
 A, B = RequestId("a"), RequestId("b")
 CHUNK_TOKENS = 16
@@ -28,14 +41,26 @@ def tokens(text: str) -> list[TokenId]:
     return [TokenId(token) for token in FakeVocab().tokenize(text, special=False)]
 
 
+def make_backend(
+    answer: Sequence[TokenId] = (), *, n_ctx: int = 4096, chat_template: str | None = TEMPLATE
+) -> FakeBackend:
+    return FakeBackend(answer, n_ctx, chat_template, cells=FakeCells(n_ctx))
+
+
+def make_core(backend: FakeBackend, *, max_running: int = 4) -> EngineCore:
+    costs = Costs()
+    kv = PagedKv(backend.layout, backend.cells, ram_budget_bytes=1 << 20, disk=None, costs=costs)
+    return EngineCore(backend, kv, costs, Limits(CHUNK_TOKENS, max_running))
+
+
 @pytest.fixture
 def backend() -> FakeBackend:
-    return FakeBackend(answer=tokens("Hi there."))
+    return make_backend(tokens("Hi there."))
 
 
 @pytest.fixture
 def core(backend: FakeBackend) -> Iterator[EngineCore]:
-    core = EngineCore(backend, CHUNK_TOKENS)
+    core = make_core(backend)
     yield core
     core.check()
 
@@ -105,7 +130,7 @@ def test_control_tokens_typed_by_a_user_are_text(core: EngineCore, backend: Fake
 
 def test_characters_split_over_tokens_arrive_whole(backend: FakeBackend) -> None:
     backend.answer = backend.vocab.byte_tokens("Grüße 👋")
-    core = EngineCore(backend, CHUNK_TOKENS)
+    core = make_core(backend)
     core.submit(make_request(), 0.0)
 
     events = run(core)
@@ -132,8 +157,8 @@ def test_max_tokens_ends_the_answer(core: EngineCore) -> None:
 
 
 def test_a_full_context_ends_the_answer_and_says_so() -> None:
-    backend = FakeBackend(answer=tokens("x" * 100), n_ctx=40)
-    core = EngineCore(backend, CHUNK_TOKENS)
+    backend = make_backend(tokens("x" * 100), n_ctx=40)
+    core = make_core(backend)
     core.submit(make_request(), 0.0)
 
     events = run(core)
@@ -169,7 +194,18 @@ def test_a_request_out_of_range_is_refused(core: EngineCore, request_: Generatio
     assert event.error.kind == "InvalidRequest"
 
 
-def test_a_second_request_waits_for_the_first(core: EngineCore) -> None:
+def test_requests_run_together_and_share_every_step(core: EngineCore, backend: FakeBackend) -> None:
+    core.submit(make_request(A), 0.0)
+    core.submit(make_request(B, "Good morning"), 0.0)
+
+    events = run(core)
+
+    assert text_of(events, A) == text_of(events, B) == "Hi there."
+    assert sum(len(plan.chunks) == 2 for plan in backend.plans) >= len("Hi there.") - 2
+
+
+def test_more_requests_than_may_run_wait_in_order(backend: FakeBackend) -> None:
+    core = make_core(backend, max_running=1)
     core.submit(make_request(A), 0.0)
     core.submit(make_request(B), 0.0)
 
@@ -182,6 +218,81 @@ def test_a_second_request_waits_for_the_first(core: EngineCore) -> None:
         ("RequestStarted", B),
         ("RequestFinished", B),
     ]
+
+
+def test_a_running_answer_keeps_its_pace_while_a_long_prompt_is_read(core: EngineCore, backend: FakeBackend) -> None:
+    backend.answer = tokens("x" * 30)
+    core.submit(make_request(A), 0.0)
+    while not any(isinstance(event, TokensEmitted) for event in core.step(0.0)):
+        pass
+    core.submit(make_request(B, "y" * 200), 0.0)
+    n_before = len(backend.plans)
+
+    run(core)
+
+    for plan in backend.plans[n_before : n_before + 10]:
+        assert [len(chunk.tokens) for chunk in plan.chunks if chunk.request_id == A] == [1]
+
+
+def test_requests_that_together_need_more_cells_than_there_are_take_turns() -> None:
+    backend = make_backend(tokens("x" * 60), n_ctx=128)
+    core = make_core(backend)
+    core.submit(make_request(A, "a" * 10), 0.0)
+    core.submit(make_request(B, "b" * 10), 0.0)
+
+    events = run(core, most=1000)
+
+    assert [finish_of(events, name).reason for name in (A, B)] == [FinishReason.END_OF_TURN] * 2
+    assert text_of(events, A) == text_of(events, B) == "x" * 60
+
+
+def test_what_is_read_ahead_is_there_when_it_is_asked(core: EngineCore, backend: FakeBackend) -> None:
+    messages = (ChatMessage(Role.USER, "z" * 100),)
+    (measured,) = core.read_ahead("c", messages, Overflow.STOP)
+    run(core)
+    core.submit(GenerationRequest(A, (ChatMessage(Role.USER, "z" * 100 + "!"),)), 0.0)
+
+    usage = finish_of(run(core)).usage
+
+    assert isinstance(measured, PromptMeasured)
+    assert measured.n_tokens == usage.n_prompt - 1
+    assert usage.n_cached >= 100
+
+
+def test_reading_ahead_gives_way_to_a_request(core: EngineCore, backend: FakeBackend) -> None:
+    core.read_ahead("c", (ChatMessage(Role.USER, "z" * 200),), Overflow.STOP)
+    core.step(0.0)
+    assert core.is_reading_ahead
+    core.submit(make_request(A), 0.0)
+
+    core.step(0.0)
+
+    assert {chunk.request_id for chunk in backend.plans[-1].chunks} == {A}
+    assert text_of(run(core)) == "Hi there."
+
+
+def test_rolling_leaves_whole_old_turns_out_and_says_how_many() -> None:
+    core = make_core(make_backend(tokens("Hi."), n_ctx=200))
+    turns = [ChatMessage(role, f"{number} " + "w" * 30) for number in range(5) for role in (Role.USER, Role.ASSISTANT)]
+    messages = (ChatMessage(Role.SYSTEM, "Be brief."), *turns, ChatMessage(Role.USER, "And now?"))
+    (refused,) = core.submit(GenerationRequest(A, messages), 0.0)
+    core.submit(GenerationRequest(B, messages, overflow=Overflow.ROLL), 0.0)
+
+    events = run(core)
+
+    (started,) = [event for event in events if isinstance(event, RequestStarted)]
+    assert isinstance(refused, RequestFailed)
+    assert started.n_dropped >= 4
+    assert started.n_dropped % 2 == 0
+    assert text_of(events, B) == "Hi."
+
+
+def test_a_question_longer_than_the_context_cannot_be_rolled_away() -> None:
+    core = make_core(make_backend(n_ctx=64))
+    (event,) = core.submit(GenerationRequest(A, (ChatMessage(Role.USER, "x" * 100),), overflow=Overflow.ROLL), 0.0)
+
+    assert isinstance(event, RequestFailed)
+    assert event.error.kind == "ContextTooLong"
 
 
 def test_a_full_queue_says_busy(core: EngineCore) -> None:
@@ -241,22 +352,18 @@ def test_an_interrupted_step_is_done_again_after_its_leftovers_are_dropped(
 
     assert text_of(events) == "Hi there."
     assert backend.plans[1].chunks == backend.plans[2].chunks
-    assert backend.plans[2].trims == (Trim(SeqId(0), CHUNK_TOKENS),)
 
 
-def test_a_cache_that_cannot_be_cut_is_read_again_from_the_start(core: EngineCore, backend: FakeBackend) -> None:
-    core.submit(make_request(A, "Hello"), 0.0)
-    run(core)
-    backend.statuses = [StepStatus.KV_REFUSED]
-    n_before = len(backend.plans)
-    core.submit(make_request(B, "Help!"), 0.0)
+def test_an_interrupted_step_of_a_cache_that_cannot_be_cut_starts_from_the_beginning() -> None:
+    backend = make_backend(tokens("Hi."))
+    backend.cells = FakeCells(4096, can_cut=False)
+    core = make_core(backend)
+    backend.statuses = [StepStatus.DONE, StepStatus.INTERRUPTED]
+    core.submit(make_request(text="x" * 40), 0.0)
 
     events = run(core)
 
-    assert text_of(events, B) == "Hi there."
-    assert backend.plans[n_before].chunks[0].start > 0
-    assert backend.plans[n_before + 1].chunks[0].start == 0
-    assert finish_of(events, B).usage.n_cached == 0
+    assert text_of(events) == "Hi."
 
 
 @pytest.mark.parametrize(
@@ -267,9 +374,10 @@ def test_a_step_that_fails_ends_the_request_and_the_next_one_works(
 ) -> None:
     backend.statuses = [status]
     core.submit(make_request(A), 0.0)
+    failed = core.step(0.0)
     core.submit(make_request(B), 0.0)
 
-    events = run(core)
+    events = failed + run(core)
 
     (failure,) = [event for event in events if isinstance(event, RequestFailed)]
     assert (failure.request_id, failure.error.kind) == (A, kind)
@@ -311,15 +419,15 @@ def test_times_are_the_backends(core: EngineCore) -> None:
 
 
 def test_a_model_without_a_template_still_answers() -> None:
-    backend = FakeBackend(answer=tokens("Hi."), chat_template=None)
-    core = EngineCore(backend, CHUNK_TOKENS)
+    backend = make_backend(tokens("Hi."), chat_template=None)
+    core = make_core(backend)
     core.submit(make_request(), 0.0)
 
     assert text_of(run(core)) == "Hi."
 
 
 def test_a_template_that_fails_is_a_sentence() -> None:
-    core = EngineCore(FakeBackend(chat_template="{{ raise_exception('no') }}"), CHUNK_TOKENS)
+    core = make_core(make_backend(chat_template="{{ raise_exception('no') }}"))
 
     (event,) = core.submit(make_request(), 0.0)
 

@@ -11,10 +11,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.commands import Cancel, Command, Load, Shutdown, Submit
+from engine.commands import (
+    Cancel,
+    Command,
+    DropConversation,
+    Load,
+    PinConversation,
+    ReadAhead,
+    SetCacheBudgets,
+    Shutdown,
+    Submit,
+)
 from engine.config import EngineConfig, LoadSpec
 from engine.errors import ErrorInfo
 from engine.events import (
+    CacheChanged,
     EngineFailed,
     Event,
     Heartbeat,
@@ -23,19 +34,23 @@ from engine.events import (
     ModelLoading,
     ModelUnloaded,
     PrefillProgressed,
+    PromptMeasured,
     RequestFailed,
     RequestFinished,
     RequestStarted,
     TokensEmitted,
 )
+from engine.reuse import ConversationCache, KvUsage, Reason, ReuseReport
 from engine.types import (
     ChatMessage,
     FinishReason,
     GenerationRequest,
+    Overflow,
     RequestId,
     Role,
     SamplingParams,
     Timings,
+    TokenLogprob,
     Usage,
 )
 from engine.wire import FrameWriter, WireError, command_reader, event_reader
@@ -48,11 +63,16 @@ REQUEST = GenerationRequest(
     max_tokens=5,
     stop=("\n\n",),
 )
+REUSE = ReuseReport(10, 1, 1, 1, 7, 0.1, ((Reason.NEW, 4), (Reason.EVICTED, 3)))
 ERROR = ErrorInfo("EngineStopped", "It stopped.", "Try again.", "detail")
 COMMANDS: list[Command] = [
     Load(LoadSpec("/models/a.gguf", EngineConfig(n_ctx=512))),
     Submit(REQUEST),
     Cancel(RequestId("message-1")),
+    ReadAhead("7", REQUEST.messages, Overflow.ROLL),
+    PinConversation("7", is_pinned=True),
+    DropConversation("7"),
+    SetCacheBudgets(1 << 30, 1 << 40),
     Shutdown(),
 ]
 EVENTS: list[Event] = [
@@ -63,8 +83,13 @@ EVENTS: list[Event] = [
     EngineFailed("/models/a.gguf", ERROR, restarting=True),
     RequestStarted(RequestId("r"), 10, 3),
     PrefillProgressed(RequestId("r"), 5, 10),
-    TokensEmitted(RequestId("r"), "ä", 1),
-    RequestFinished(RequestId("r"), FinishReason.STOP_STRING, Usage(10, 3, 4, 512), Timings(0.0, 0.1, 0.2)),
+    TokensEmitted(RequestId("r"), "ä", 1, (TokenLogprob(b"\xc3", -0.5, ((b"\xc3", -0.5), (b"a", -1.5))),)),
+    RequestFinished(RequestId("r"), FinishReason.STOP_STRING, Usage(10, 3, 4, 512), Timings(0.0, 0.1, 0.2), REUSE),
+    PromptMeasured("7", 100, 512, 2),
+    CacheChanged(
+        (ConversationCache("7", 10, 5, 3, 2, 0, 50, 30, 20, is_pinned=True),),
+        KvUsage(5, 512, 30, 100, 20, 100, 3, ERROR),
+    ),
     RequestFailed(RequestId("r"), ERROR),
     Heartbeat(7, busy=True),
 ]

@@ -13,7 +13,7 @@ from engine.backend.fake import FakeBackend, FakeVocab
 from engine.commands import Cancel, Command, Load, Submit
 from engine.config import EngineConfig, LoadSpec
 from engine.errors import OutOfMemory
-from engine.events import Event, LoadFailed, ModelLoaded, ModelLoading, RequestFailed, RequestFinished
+from engine.events import CacheChanged, Event, LoadFailed, ModelLoaded, ModelLoading, RequestFailed, RequestFinished
 from engine.step import StepPlan, StepResult
 from engine.types import ChatMessage, GenerationRequest, RequestId, Role, TokenId
 from engine.worker.loop import WorkerLoop
@@ -30,13 +30,12 @@ class Script:
     def __init__(self, *commands: Command) -> None:
         self._commands = list(commands)
 
-    def next(self) -> Command:
-        if not self._commands:
-            raise NoMoreCommands
-        return self._commands.pop(0)
-
-    def is_empty(self) -> bool:
-        return not self._commands
+    def next(self, timeout_s: float | None) -> Command | None:
+        if self._commands:
+            return self._commands.pop(0)
+        if timeout_s == 0:
+            return None
+        raise NoMoreCommands
 
 
 Factory = Callable[[LoadSpec, Callable[[float], None]], Backend]
@@ -46,12 +45,12 @@ def run(factory: Factory, *commands: Command) -> list[Event]:
     """Run the loop until the commands are used up and everything is computed."""
     events: list[Event] = []
     script = Script(*commands)
-    loop = WorkerLoop(script.next, script.is_empty, events.append, factory)
+    loop = WorkerLoop(script.next, events.append, factory)
     try:
         loop.run()
     except NoMoreCommands:
         assert not loop.is_busy
-    return events
+    return [event for event in events if not isinstance(event, CacheChanged)]
 
 
 def answering(_spec: LoadSpec, on_progress: Callable[[float], None]) -> Backend:

@@ -14,7 +14,7 @@ import pytest
 from engine.backend.llama import LlamaBackend
 from engine.config import EngineConfig, LoadSpec
 from engine.errors import ModelFileError
-from engine.step import Chunk, StepPlan, StepStatus, Trim
+from engine.step import Chunk, StepPlan, StepStatus
 from engine.types import RequestId, SamplingParams, SeqId, TokenId
 from tests.doubles.gguf import make_tiny_gguf
 
@@ -41,13 +41,14 @@ def open_backend(path: Path, config: EngineConfig = CONFIG) -> LlamaBackend:
 
 
 def chunk(start: int, *tokens: int, sample: bool = True) -> StepPlan:
-    return StepPlan((), (Chunk(A, SEQ, start, tuple(TokenId(token) for token in tokens), sample),))
+    return StepPlan((Chunk(A, SEQ, start, tuple(TokenId(token) for token in tokens), sample),))
 
 
 def generate(backend: LlamaBackend, params: SamplingParams, n_tokens: int = 12) -> list[int]:
     prompt = [TokenId(token) for token in backend.vocab.tokenize("hello", special=False)]
     backend.open_sampler(A, params, prompt)
-    plan = StepPlan((Trim(SEQ, 0),), chunk(0, *prompt).chunks)
+    backend.cells.trim(SEQ, 0)
+    plan = chunk(0, *prompt)
     output: list[int] = []
     for position in range(len(prompt), len(prompt) + n_tokens):
         result = backend.decode(plan)
@@ -82,7 +83,8 @@ def test_trimming_and_reading_again_gives_the_same_token(backend: LlamaBackend) 
     tokens = backend.vocab.tokenize("hello hello hello", special=False)
     backend.open_sampler(A, GREEDY, [])
     whole = backend.decode(chunk(0, *tokens)).samples[0].token
-    again = backend.decode(StepPlan((Trim(SEQ, 0),), chunk(0, *tokens).chunks)).samples[0].token
+    backend.cells.trim(SEQ, 0)
+    again = backend.decode(chunk(0, *tokens)).samples[0].token
 
     assert whole == again
 
@@ -92,7 +94,8 @@ def test_an_interrupt_ends_the_next_decode_early_and_only_that(backend: LlamaBac
     backend.interrupt()
 
     interrupted = backend.decode(chunk(0, 5, 6, 7))
-    again = backend.decode(StepPlan((Trim(SEQ, 0),), chunk(0, 5, 6, 7).chunks))
+    backend.cells.trim(SEQ, 0)
+    again = backend.decode(chunk(0, 5, 6, 7))
 
     assert interrupted.status is StepStatus.INTERRUPTED
     assert again.status is StepStatus.DONE

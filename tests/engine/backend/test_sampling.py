@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from engine.backend.llama import LlamaBackend
 from engine.config import EngineConfig, LoadSpec
 from engine.errors import InvalidRequest
-from engine.step import Chunk, StepPlan, StepStatus, Trim
+from engine.step import Chunk, StepPlan, StepStatus
 from engine.types import RequestId, SamplingParams, SeqId, TokenId
 from tests.doubles.gguf import make_tiny_gguf
 
@@ -30,15 +29,16 @@ def backend(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LlamaBackend]:
 def generate(backend: LlamaBackend, params: SamplingParams, n_tokens: int = 40) -> list[int]:
     prompt = tuple(TokenId(token) for token in backend.vocab.tokenize("hello", special=False))
     backend.open_sampler(A, params, prompt)
-    trims, chunk, output = (Trim(SeqId(0), 0),), Chunk(A, SeqId(0), 0, prompt, sample=True), []
+    backend.cells.trim(SeqId(0), 0)
+    chunk, output = Chunk(A, SeqId(0), 0, prompt, sample=True), []
     for _ in range(n_tokens):
-        result = backend.decode(StepPlan(trims, (chunk,)))
+        result = backend.decode(StepPlan((chunk,)))
         assert result.status is StepStatus.DONE
         token = result.samples[0].token
         if backend.vocab.ends_turn(token):
             break
         output.append(token)
-        trims, chunk = (), Chunk(A, SeqId(0), chunk.end, (token,), sample=True)
+        chunk = Chunk(A, SeqId(0), chunk.end, (token,), sample=True)
     backend.close_sampler(A)
     return output
 

@@ -69,11 +69,14 @@ class Ledger:
 
     def __post_init__(self) -> None:
         self.cells = FakeCells(self.n_cells, self.can_cut)
-        self.disk = DiskTier(self.folder, self.fingerprint, self.disk_bytes, self.clock) if self.folder else None
+        self.disk = self._make_disk(self.folder) if self.folder else None
         layout = KvLayout(self.n_cells, self.n_sequences, BYTES_PER_TOKEN, self.can_cut, self.fingerprint, PAGE)
         self.kv = PagedKv(layout, self.cells, self.ram_bytes, self.disk, self.costs, self.clock)
         if self.is_settled:
             self.settle()
+
+    def _make_disk(self, folder: Path) -> DiskTier:
+        return DiskTier(folder, self.fingerprint, self.disk_bytes, clock=self.clock)
 
     def fetch(self, prompt: Sequence[TokenId]) -> None:
         """Until everything that was wanted from disk is there."""

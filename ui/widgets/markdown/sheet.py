@@ -53,6 +53,7 @@ class Sheet:
     def __init__(self) -> None:
         self._formats: dict[tuple[SpanStyle, int, bool], QTextCharFormat] = {}
         self._colors: dict[str, QTextCharFormat] = {}
+        self._cells: dict[tuple[bool, bool, bool], QTextTableCellFormat] = {}
 
     @cached_property
     def reading_font(self) -> QFont:
@@ -130,6 +131,12 @@ class Sheet:
 
     def cell(self, is_first: bool, is_head: bool, is_rtl: bool) -> QTextTableCellFormat:
         """A line below every row; text of the first column begins where the text above the table does."""
+        key = (is_first, is_head, is_rtl)
+        if key not in self._cells:
+            self._cells[key] = self._make_cell(*key)
+        return self._cells[key]
+
+    def _make_cell(self, is_first: bool, is_head: bool, is_rtl: bool) -> QTextTableCellFormat:
         cell = QTextTableCellFormat()
         cell.setTopPadding(theme.space(1) / 2)
         cell.setBottomPadding(theme.space(1) * 1.5)

@@ -21,6 +21,7 @@ _MAX_OUTLINE_CHARS = 12_000
 """For an item with many short paragraphs and listings in it, which costs in proportion to its length."""
 
 _SHORT_CHARS = 1_000
+_MAX_TABLE_LINES = 100
 _MIN_STEP_CHARS = 512
 _FENCE_STEP_CHARS = 64_000
 _MAX_PLAIN_CHARS = 4_000
@@ -183,7 +184,7 @@ class _Reader:
 
     def _cut(self, rest: Sequence[Section], is_whole: bool) -> bool:
         """End what is too long where it is; returns False if nothing is. ``is_whole``: ``rest`` is all of the tail."""
-        limit = _MAX_OUTLINE_CHARS if rest and _is_outline(rest[-1]) else MAX_SECTION_CHARS
+        limit = self._limit(rest[-1]) if rest else MAX_SECTION_CHARS
         if len(self._tail) < limit:
             return False
         end = self._tail.rfind("\n", 0, limit) + 1 or self._tail.rfind(" ", 0, limit) + 1 or limit
@@ -193,6 +194,15 @@ class _Reader:
         self._freeze(rest if is_whole and end == len(self._tail) else self._parse(self._tail[:end]), end)
         self._table_head = head
         return True
+
+    def _limit(self, last: Section) -> int:
+        """How many characters the tail may have, which ends with this section."""
+        if not last.is_table:
+            return _MAX_OUTLINE_CHARS if _is_outline(last) else MAX_SECTION_CHARS
+        if last.end_line - last.first_line <= _MAX_TABLE_LINES:
+            return MAX_SECTION_CHARS
+        rows = self._tail.split("\n", _MAX_TABLE_LINES)[:_MAX_TABLE_LINES]
+        return min(MAX_SECTION_CHARS, sum(len(row) + 1 for row in rows))
 
     def _enter_fence(self, is_end: bool) -> bool:
         """If the tail is an open listing, read its lines; returns False if it is none or has ended."""

@@ -6,7 +6,7 @@ Positions ("y") are pixels from the top of the whole conversation.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass
 
 from ui.widgets.transcript import metrics
@@ -121,13 +121,13 @@ class Flow:
 
     def parts_of(self, message_index: int) -> Iterator[Placed]:
         message = self._messages[message_index]
-        y = self.top_of(message_index) + (metrics.bubble_padding_top() if message.view.is_user else 0)
+        y = self.top_of(message_index) + metrics.message_top(message.view.is_user)
         for index, part in enumerate(message.parts):
             y += part.gap
             yield Placed(message_index, index, message, part, y)
             y += part.height
 
-    def close_oldest(self, in_use: range) -> None:
+    def close_oldest(self, in_use: Container[int]) -> None:
         """Forget parts of messages that have not been on the screen for long."""
         for message_id in list(self._open)[: max(0, len(self._open) - _N_OPEN)]:
             message = self._open[message_id]

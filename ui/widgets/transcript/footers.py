@@ -119,7 +119,7 @@ class AnswerFooter(QWidget):
         self._copy.setVisible(is_done and bool(view.text))
         self._again.setVisible(is_done and not view.has_failed)  # the notice above has a button for it
         self._siblings.show_siblings(view)
-        self._state.setVisible(view.status is MessageStatus.STOPPED)
+        self._state.setVisible(view.status is MessageStatus.STOPPED and bool(view.text))
         self._facts.show_facts(view.facts if is_done else "", view.facts_tooltip)
         return metrics.footer_height()
 

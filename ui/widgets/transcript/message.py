@@ -242,8 +242,7 @@ class Message:
             part.is_stale = True
 
     def _padding(self) -> int:
-        above = metrics.bubble_padding_top() if self.view.is_user else 0
-        return above + metrics.message_gap(self.view.is_user)
+        return metrics.message_top(self.view.is_user) + metrics.message_gap(self.view.is_user)
 
     def _estimate(self) -> int:
         width = self.column_width

@@ -60,6 +60,11 @@ def bubble_padding_top() -> int:
     return theme.space(5) // 2
 
 
+def message_top(is_user: bool) -> int:
+    """Within a message, above its first block."""
+    return bubble_padding_top() if is_user else theme.space(1)
+
+
 def footer_height() -> int:
     return theme.space(7)
 

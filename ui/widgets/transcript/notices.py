@@ -19,6 +19,10 @@ from ui.widgets.transcript.view_model import MessageStatus
 _FRAME_MS = 66
 _BREATH_S = 1.8
 
+_NO_TEXT = {
+    MessageStatus.COMPLETE: "The model answered without a word.",
+    MessageStatus.STOPPED: "Stopped before the first word.",
+}
 _DEFAULT_ERRORS = {
     MessageStatus.FAILED: "The answer failed.",
     MessageStatus.INTERRUPTED: "Hearth was closed before this answer was complete.",
@@ -26,7 +30,7 @@ _DEFAULT_ERRORS = {
 
 
 class Activity(QWidget):
-    """A breathing mark while an answer has no text yet, with what is happening beside it if that is known."""
+    """In place of text: a breathing mark while it is on its way, with what is happening beside it, or that none came."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -38,7 +42,7 @@ class Activity(QWidget):
 
     def show_part(self, message: Message, part: Part, width: int) -> int:
         is_waiting = message.view.status is MessageStatus.STREAMING
-        self._text = message.progress if is_waiting else "The model answered without a word."
+        self._text = message.progress if is_waiting else _NO_TEXT.get(message.view.status, "")
         self.setAccessibleName(self._text or "The answer is on its way")
         self._run(is_waiting)
         self.update()

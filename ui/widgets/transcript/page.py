@@ -37,6 +37,7 @@ class Page:
         self.column = metrics.Column(0, 1)
         self.sticks = True
         self.row: Sequence[Placed] = ()
+        self._line = 0
 
     @property
     def max_top(self) -> int:
@@ -61,12 +62,15 @@ class Page:
 
     def settle(self, held: Part | None = None) -> None:
         """Show what is visible, until nothing in it is an estimate. The widget of ``held`` is kept in any case."""
+        self._stick()
+        self._line = self._steady_line()
         while self._open_visible() or self._show_visible():
-            pass
+            self._stick()
         self.top = max(0, min(self.top, self.max_top))
         self.row = list(self._flow.parts_between(self.top, self.bottom))
-        self._stage.arrange([*self.row, *self._held(held)], self.column, self.top)
-        self._flow.close_oldest(self._flow.messages_between(self.top, self.bottom))
+        on_stage = [*self.row, *self._held(held)]
+        self._stage.arrange(on_stage, self.column, self.top)
+        self._flow.close_oldest({placed.message_index for placed in on_stage})
 
     def reading_place(self) -> ReadingPlace | None:
         for placed in self.row:
@@ -85,20 +89,21 @@ class Page:
         parts = list(self._flow.parts_of(index))
         self.top = parts[min(place.part_index, len(parts) - 1)].y + place.hidden_px
 
+    def _steady_line(self) -> int:
+        """Where what was visible before begins: what is above may turn out higher or lower, this must not move."""
+        visible = self._flow.parts_between(self.top, self.bottom)
+        known = (placed.y for placed in visible if placed.y >= self.top and self._stage.actor_of(placed.part))
+        return next(known, self.top)
+
     def _open_visible(self) -> bool:
-        self._stick()
         for index in self._flow.messages_between(self.top, self.bottom):
             if not self._flow.messages[index].is_open:
-                starts_above = self._flow.top_of(index) < self.top
-                growth = self._flow.open(index)
-                if starts_above and not self.sticks:
-                    self.top += growth
+                y = self._flow.top_of(index)
+                self._keep_steady(y, self._flow.open(index))
                 return True
         return False
 
     def _show_visible(self) -> bool:
-        """What begins above the screen and turns out higher or lower than thought must not move what is below it."""
-        self._stick()
         has_shown = False
         shift = 0
         for placed in list(self._flow.parts_between(self.top, self.bottom)):
@@ -108,11 +113,17 @@ class Page:
             growth = self._stage.show(placed, self.column) - placed.part.height
             if growth:
                 self._flow.set_part_height(placed, placed.part.height + growth)
-                if placed.y + shift < self.top and not placed.part.grows_down:
-                    self.top += growth
+                if not placed.part.grows_down:
+                    self._keep_steady(placed.y + shift, growth)
                 shift += growth
             placed.part.grows_down = False
         return has_shown
+
+    def _keep_steady(self, y: int, growth: int) -> None:
+        """Something at ``y`` has grown."""
+        if y < self._line and not self.sticks:
+            self.top += growth
+            self._line += growth
 
     def _stick(self) -> None:
         if self.sticks:

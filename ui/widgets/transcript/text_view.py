@@ -28,7 +28,7 @@ from ui.widgets.markdown.document import BlockDocument
 from ui.widgets.markdown.highlight import ColorRun
 from ui.widgets.markdown.sheet import IS_INLINE_CODE, sheet
 
-_GROUND_MARGIN = 3
+_GROUND_MARGIN = 2
 _KEYBOARD_REASONS = (Qt.FocusReason.TabFocusReason, Qt.FocusReason.BacktabFocusReason)
 _KEYS_OF_LINKS = (Qt.Key.Key_Return, Qt.Key.Key_Enter)
 

@@ -155,8 +155,9 @@ class Transcript(QAbstractScrollArea):
         self._settle()
 
     def scrollContentsBy(self, dx: int, dy: int) -> None:
-        self._page.scroll_to(self.verticalScrollBar().value())
-        self._settle()
+        if not self._is_settling:
+            self._page.scroll_to(self.verticalScrollBar().value())
+            self._settle()
 
     def event(self, event: QEvent) -> bool:
         if event.type() is QEvent.Type.DevicePixelRatioChange:
@@ -216,9 +217,9 @@ class Transcript(QAbstractScrollArea):
             self._page.resize(self.width(), self.viewport().height())
             self._page.settle(self._selecting.held_part)
             self._selecting.apply()
+            self._show_scroll_position()
         finally:
             self._is_settling = False
-        self._show_scroll_position()
         self._reveal_footers()
         self._repaint_if_moved()
         if self._flow.is_reading and not self._read_timer.isActive():
@@ -226,11 +227,9 @@ class Transcript(QAbstractScrollArea):
 
     def _show_scroll_position(self) -> None:
         bar = self.verticalScrollBar()
-        bar.blockSignals(True)
         bar.setPageStep(self._page.height)
         bar.setRange(0, self._page.max_top)
         bar.setValue(self._page.top)
-        bar.blockSignals(False)
         self._jump.setVisible(self._is_left_behind())
 
     def _is_left_behind(self) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from PySide6.QtCore import QEvent, QPoint, QPointF, Qt
 from PySide6.QtGui import QGuiApplication, QMouseEvent
+from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication, QWidget
 from pytestqt.qtbot import QtBot
 
@@ -35,13 +36,19 @@ def talk(n_pairs: int) -> list[MessageView]:
 
 
 class Screen:
-    def __init__(self, qtbot: QtBot, width: int = WIDTH, height: int = HEIGHT) -> None:
+    """``page`` is a widget with a layout, which the transcript becomes part of."""
+
+    def __init__(self, qtbot: QtBot, width: int = WIDTH, height: int = HEIGHT, page: QWidget | None = None) -> None:
         self.qtbot = qtbot
         self.transcript = Transcript()
-        qtbot.addWidget(self.transcript)
-        self.transcript.resize(width, height)
-        with qtbot.waitExposed(self.transcript):
-            self.transcript.show()
+        self.window = page or self.transcript
+        layout = self.window.layout()
+        if layout is not None:
+            layout.addWidget(self.transcript)
+        qtbot.addWidget(self.window)
+        self.window.resize(width, height)
+        with qtbot.waitExposed(self.window):
+            self.window.show()
 
     @property
     def scroll(self) -> int:
@@ -68,7 +75,7 @@ class Screen:
         return next(view for view in self.views() if view.toPlainText().startswith(text))
 
     def top_of(self, widget: QWidget) -> int:
-        return widget.mapTo(self.transcript.viewport(), QPoint(0, 0)).y()
+        return widget.mapTo(self.transcript, QPoint(0, 0)).y()
 
     def left_of(self, widget: QWidget) -> int:
         return widget.mapTo(self.transcript, QPoint(0, 0)).x()
@@ -93,9 +100,14 @@ class Screen:
     def press(self, key: Qt.Key, modifiers: Qt.KeyboardModifier = Qt.KeyboardModifier.NoModifier) -> None:
         self.qtbot.keyClick(QApplication.focusWidget() or self.transcript, key, modifiers)
 
+    def press_on(
+        self, widget: QWidget, key: Qt.Key, modifiers: Qt.KeyboardModifier = Qt.KeyboardModifier.NoModifier
+    ) -> None:
+        self.qtbot.keyClick(widget, key, modifiers)
+
     def activate(self) -> None:
-        with self.qtbot.waitActive(self.transcript):
-            self.transcript.activateWindow()
+        with self.qtbot.waitActive(self.window):
+            self.window.activateWindow()
         self.transcript.setFocus()
 
     def drag(self, start: TextView, at: int, end: TextView, to: int) -> None:
@@ -105,11 +117,30 @@ class Screen:
         _send(start, QEvent.Type.MouseMove, last, Qt.MouseButton.NoButton)
         _send(start, QEvent.Type.MouseButtonRelease, last, Qt.MouseButton.LeftButton)
 
-    def hover(self, widget: QWidget) -> None:
-        self.qtbot.mouseMove(widget, QPoint(3, 3))
+    def move_held(self, view: TextView, by: QPoint) -> None:
+        """Move the mouse, which is held down, to that far from the text's upper left corner."""
+        _send(view, QEvent.Type.MouseMove, view.mapToGlobal(by), Qt.MouseButton.NoButton)
 
-    def settle(self) -> None:
-        self.qtbot.wait(1)
+    def release_held(self, view: TextView) -> None:
+        _send(view, QEvent.Type.MouseButtonRelease, view.mapToGlobal(QPoint(0, -HEIGHT)), Qt.MouseButton.LeftButton)
+
+    def hover(self, widget: QWidget) -> None:
+        for point in (QPoint(1, 1), widget.mapTo(self.window, QPoint(3, 3))):  # it may have been there already
+            QTest.mouseMove(self.window.windowHandle(), point)
+            QApplication.processEvents()
+
+    def click_on(self, view: TextView, position: int) -> None:
+        """Click before a character."""
+        point = _point(view, position)
+        _send(view, QEvent.Type.MouseButtonPress, point, Qt.MouseButton.LeftButton)
+        _send(view, QEvent.Type.MouseButtonRelease, point, Qt.MouseButton.LeftButton)
+
+    def hold(self, view: TextView, position: int) -> None:
+        """Press before a character and do not let go."""
+        _send(view, QEvent.Type.MouseButtonPress, _point(view, position), Qt.MouseButton.LeftButton)
+
+    def wheel(self, widget: QWidget, dx: int, dy: int) -> None:
+        QTest.wheelEvent(self.window.windowHandle(), widget.mapTo(self.window, QPoint(5, 5)), QPoint(dx, dy))
 
 
 def clipboard() -> str:
