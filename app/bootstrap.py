@@ -22,7 +22,7 @@ def build_services(paths: Paths, *, log_to_stderr: bool = False) -> Services:
     engine = WorkerClient()
     library = Library(paths)
     chats = ChatService(ChatStore(paths.database), engine, settings, io)
-    session = EngineSession(engine, library, settings)
+    session = EngineSession(engine, library, settings, paths.kv_pages)
     io.run(chats.purge_deleted)  # the time to undo ended with the last run
 
     def close() -> None:

@@ -58,6 +58,11 @@ class Paths:
         return self.data / "library.json"
 
     @property
+    def kv_pages(self) -> Path:
+        """Pages of the KV cache. It may be deleted at any time; only time is lost."""
+        return self.cache / "kv"
+
+    @property
     def log_file(self) -> Path:
         return self.logs / "hearth.log"
 

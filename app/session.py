@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from pathlib import Path
 
 from app.library import Library, ModelEntry
 from app.settings import SettingsStore
 from engine.client import EngineClient
-from engine.config import EngineConfig, LoadSpec
+from engine.config import CacheConfig, EngineConfig, LoadSpec
 from engine.errors import KnownError, ModelFileError
 from engine.events import EngineFailed, Event, LoadFailed, ModelLoaded, ModelUnloaded
 
@@ -20,7 +21,11 @@ class EngineSession:
     the last run died over it, and leaves that model alone. Thread: any; methods that read the library block.
     """
 
-    def __init__(self, engine: EngineClient, library: Library, settings: SettingsStore) -> None:
+    def __init__(
+        self, engine: EngineClient, library: Library, settings: SettingsStore, kv_folder: Path | None = None
+    ) -> None:
+        """Pages of the KV cache that outlive the process go into ``kv_folder``; without one they do not."""
+        self._kv_folder = kv_folder
         self._engine = engine
         self._library = library
         self._settings = settings
@@ -42,7 +47,7 @@ class EngineSession:
         with self._lock:
             self._model = entry
         self._settings.update(last_model=entry.id, loading_model=entry.id)
-        self._engine.load(LoadSpec(str(entry.path), EngineConfig(n_ctx=self._settings.current.n_ctx)))
+        self._engine.load(LoadSpec(str(entry.path), EngineConfig(n_ctx=self._settings.current.n_ctx), self._cache()))
         return entry
 
     def reload(self) -> None:
@@ -75,6 +80,11 @@ class EngineSession:
         """An orderly end in the middle of a load is nobody's death."""
         self._unsubscribe()
         self._settings.update(loading_model=None)
+
+    def _cache(self) -> CacheConfig:
+        settings = self._settings.current
+        folder = None if self._kv_folder is None else str(self._kv_folder)
+        return CacheConfig(settings.cache_ram_bytes, settings.cache_disk_bytes, folder)
 
     def _on_event(self, event: Event) -> None:
         match event:

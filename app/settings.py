@@ -16,7 +16,7 @@ import msgspec
 from app.files import set_aside, storage_error, write_atomically
 from engine.config import EngineConfig
 from engine.errors import ErrorInfo, InvalidRequest
-from engine.types import SamplingParams
+from engine.types import Overflow, SamplingParams
 
 _logger = logging.getLogger(__name__)
 
@@ -43,9 +43,14 @@ class Settings:
     temperature: float = 0.7
     system_prompt: str = ""
     loading_model: str | None = None
+    cache_ram_bytes: int = 2 << 30
+    cache_disk_bytes: int = 8 << 30
+    overflow: Overflow = Overflow.ROLL
 
     def problem(self) -> str | None:
         """The first value that is out of range, as a sentence, or None."""
+        if self.cache_ram_bytes < 0 or self.cache_disk_bytes < 0:
+            return "A budget cannot be less than nothing."
         return EngineConfig(n_ctx=self.n_ctx).problem() or SamplingParams(temperature=self.temperature).problem()
 
 

@@ -9,12 +9,18 @@ from app.settings import Settings
 from engine.types import ChatMessage, GenerationRequest, Role, SamplingParams
 
 
-def build_request(answer_id: int, path: Iterable[Message], settings: Settings) -> GenerationRequest:
+def build_request(answer: Message, path: Iterable[Message], settings: Settings) -> GenerationRequest:
     return GenerationRequest(
-        request_id_of(answer_id),
-        (*_system(settings.system_prompt), *_alternating(path)),
+        request_id_of(answer.id),
+        build_messages(path, settings),
         SamplingParams(temperature=settings.temperature),
+        conversation=str(answer.conversation_id),
+        overflow=settings.overflow,
     )
+
+
+def build_messages(path: Iterable[Message], settings: Settings) -> tuple[ChatMessage, ...]:
+    return (*_system(settings.system_prompt), *_alternating(path))
 
 
 def _system(prompt: str) -> tuple[ChatMessage, ...]:

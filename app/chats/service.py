@@ -143,7 +143,7 @@ class ChatService:
 
     def _submit(self, answer: Message, model_name: str | None) -> Thread:
         question_path = [self._live_message(message) for message in self._store.path_to(answer.id)[:-1]]
-        request = build_request(answer.id, question_path, self._settings.current)
+        request = build_request(answer, question_path, self._settings.current)
         self._live.begin(answer.id, answer.conversation_id, model_name)
         try:
             self._engine.submit(request)

@@ -6,7 +6,16 @@ from collections.abc import Callable
 
 from engine.config import LoadSpec
 from engine.events import Event, ModelLoaded, RequestFinished, RequestStarted, TokensEmitted
-from engine.types import FinishReason, GenerationRequest, ModelInfo, RequestId, Timings, Usage
+from engine.types import (
+    ChatMessage,
+    FinishReason,
+    GenerationRequest,
+    ModelInfo,
+    Overflow,
+    RequestId,
+    Timings,
+    Usage,
+)
 
 
 def make_model_info(path: str = "/models/tiny.gguf", name: str = "Tiny") -> ModelInfo:
@@ -31,6 +40,10 @@ class FakeEngineClient:
         self.loads: list[LoadSpec] = []
         self.submitted: list[GenerationRequest] = []
         self.cancelled: list[RequestId] = []
+        self.read_aheads: list[tuple[str | None, tuple[ChatMessage, ...]]] = []
+        self.pins: list[tuple[str, bool]] = []
+        self.drops: list[str] = []
+        self.budgets: list[tuple[int, int]] = []
         self.unloads = 0
         self.closed = False
         self._sinks: list[Callable[[Event], None]] = []
@@ -46,6 +59,20 @@ class FakeEngineClient:
 
     def cancel(self, request_id: RequestId) -> None:
         self.cancelled.append(request_id)
+
+    def read_ahead(
+        self, conversation: str | None, messages: tuple[ChatMessage, ...], overflow: Overflow = Overflow.STOP
+    ) -> None:
+        self.read_aheads.append((conversation, messages))
+
+    def pin(self, conversation: str, is_pinned: bool) -> None:
+        self.pins.append((conversation, is_pinned))
+
+    def drop(self, conversation: str) -> None:
+        self.drops.append(conversation)
+
+    def set_cache_budgets(self, ram_bytes: int, disk_bytes: int) -> None:
+        self.budgets.append((ram_bytes, disk_bytes))
 
     def subscribe(self, sink: Callable[[Event], None]) -> Callable[[], None]:
         self._sinks.append(sink)

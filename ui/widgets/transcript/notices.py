@@ -30,7 +30,7 @@ _DEFAULT_ERRORS = {
 
 
 class Activity(QWidget):
-    """In place of text: a breathing mark while it is on its way, with what is happening beside it, or that none came."""
+    """In place of text: a breathing mark while it is on its way, and what is happening, or that none came."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)

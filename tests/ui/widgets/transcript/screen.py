@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from PySide6.QtCore import QEvent, QPoint, QPointF, Qt
-from PySide6.QtGui import QGuiApplication, QMouseEvent
+from PySide6.QtGui import QContextMenuEvent, QGuiApplication, QMouseEvent
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication, QWidget
 from pytestqt.qtbot import QtBot
@@ -134,6 +134,12 @@ class Screen:
         point = _point(view, position)
         _send(view, QEvent.Type.MouseButtonPress, point, Qt.MouseButton.LeftButton)
         _send(view, QEvent.Type.MouseButtonRelease, point, Qt.MouseButton.LeftButton)
+
+    def ask_for_menu(self, view: TextView, position: int) -> None:
+        """As a click with the right button on a character does."""
+        point = _point(view, position)
+        reason = QContextMenuEvent.Reason.Mouse
+        QApplication.sendEvent(view.viewport(), QContextMenuEvent(reason, view.viewport().mapFromGlobal(point), point))
 
     def hold(self, view: TextView, position: int) -> None:
         """Press before a character and do not let go."""

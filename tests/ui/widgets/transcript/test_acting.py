@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from PySide6.QtCore import QPoint, Qt, QUrl
 from PySide6.QtGui import QAccessible
-from PySide6.QtWidgets import QApplication, QLineEdit, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QApplication, QLineEdit, QMenu, QToolTip, QVBoxLayout, QWidget
 from pytestqt.qtbot import QtBot
 
 from tests.ui.widgets.transcript.screen import HEIGHT, Screen, answer, clipboard, question, streaming, talk
@@ -141,6 +141,38 @@ def test_an_unsafe_link_does_nothing(screen: Screen, address: str) -> None:
 
     with screen.qtbot.assertNotEmitted(screen.transcript.link_activated):
         screen.click_on(screen.view("Look"), len("Look he"))
+
+
+@pytest.mark.qt_log_ignore("This plugin does not support", extend=True)
+def test_the_menu_of_a_link_copies_its_address(screen: Screen) -> None:
+    screen.transcript.set_messages([answer(1, "Look [here](https://example.org/a).")])
+    view = screen.view("Look")
+    screen.ask_for_menu(view, len("Look he"))
+    menu = QApplication.activePopupWidget()
+    assert isinstance(menu, QMenu)
+
+    actions = {action.text(): action for action in menu.actions()}
+    actions["Copy link address"].trigger()
+    menu.close()
+
+    assert clipboard() == "https://example.org/a"
+    assert list(actions) == ["Copy", "Copy link address", "Select all"]
+    assert not actions["Copy"].isEnabled()
+
+
+def test_a_stopped_answer_without_text_says_so(screen: Screen) -> None:
+    screen.transcript.set_messages([answer(1, "", status=MessageStatus.STOPPED), answer(2, "")])
+
+    assert len(screen.named("Stopped before the first word.")) == 1
+    assert len(screen.named("The model answered without a word.")) == 1
+
+
+def test_a_click_on_the_figures_explains_them(screen: Screen) -> None:
+    screen.transcript.set_messages([answer(1, facts=FACTS, facts_tooltip="All about it.")])
+
+    screen.click(FACTS)
+
+    assert QToolTip.text() == "All about it."
 
 
 def test_text_is_selected_across_blocks_and_messages(screen: Screen) -> None:
