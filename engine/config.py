@@ -14,6 +14,8 @@ class EngineConfig(msgspec.Struct, frozen=True):
     n_threads: int | None = None
     n_gpu_layers: int | None = None
     n_parallel: int = 8
+    device_sampling: bool | None = None
+    """Draw tokens where the logits are, and not on the host. None: where the model's output is on a GPU."""
 
     def problem(self) -> str | None:
         """The first setting that is out of range, as a sentence, or None."""

@@ -25,6 +25,7 @@ DEFAULT_N_CTX = 8192
 MIN_PATHS = 32
 """Conversations that can have cells at the same time. Each one costs a row of logits."""
 _DECODED, _NO_SLOT, _ABORTED = 0, 1, 2  # results of llama_decode, llama.h
+_NO_TOKEN = -1  # LLAMA_TOKEN_NULL
 _MEMORY_HINTS = ("failed to allocate", "unable to allocate", "out of memory", "insufficient memory", "bad_alloc")
 
 
@@ -81,6 +82,8 @@ class LlamaBackend:
         self._n_threads = spec.config.n_threads or 1
         self._samplers: dict[RequestId, Any] = {}
         self._n_logprobs: dict[RequestId, int] = {}
+        self._attached: dict[SeqId, RequestId] = {}
+        self._samples_on_device = _samples_on_device(spec.config.device_sampling)
         lib.llama_backend_init()
         self._model = self._load_model(spec, on_progress)
         self._interrupt_callback, self._interrupt_flag = native_flag()
@@ -102,6 +105,7 @@ class LlamaBackend:
             self._n_logprobs[request_id] = params.n_logprobs
 
     def close_sampler(self, request_id: RequestId) -> None:
+        self._detach(request_id)
         self._n_logprobs.pop(request_id, None)
         chain = self._samplers.pop(request_id, None)
         if chain is not None:
@@ -109,6 +113,8 @@ class LlamaBackend:
 
     def decode(self, plan: StepPlan) -> StepResult:
         started_s = time.monotonic()
+        if self._samples_on_device:
+            self._attach(plan.chunks)
         outputs = self._batch.fill(plan.chunks)
         self._diagnostics.errors.clear()
         code: int = lib.llama_decode(self._context, self._batch.struct)
@@ -136,8 +142,32 @@ class LlamaBackend:
         lib.llama_free(self._context)
         lib.llama_model_free(self._model)
 
+    def _attach(self, chunks: Sequence[Chunk]) -> None:
+        """Give the chain of each request that draws a token to its sequence, so that the device runs it.
+
+        A request that wants log-probabilities needs the logits on the host and draws there.
+        """
+        for chunk in chunks:
+            owner, request_id = self._attached.get(chunk.seq_id), chunk.request_id
+            if owner is not None and (owner != request_id or request_id in self._n_logprobs):
+                self._detach(owner)
+                owner = None
+            if owner is None and chunk.sample and request_id not in self._n_logprobs:
+                self._detach(request_id)
+                if lib.llama_set_sampler(self._context, chunk.seq_id, self._samplers[request_id]):
+                    self._attached[chunk.seq_id] = request_id
+
+    def _detach(self, request_id: RequestId) -> None:
+        """Before its chain is freed, or another request uses its sequence."""
+        for seq_id in [seq_id for seq_id, owner in self._attached.items() if owner == request_id]:
+            del self._attached[seq_id]
+            lib.llama_set_sampler(self._context, seq_id, None)
+
     def _sample(self, request_id: RequestId, row: int) -> Sample:
+        on_device = lib.llama_get_sampled_token_ith(self._context, row) != _NO_TOKEN if self._attached else False
         token = TokenId(lib.llama_sampler_sample(self._samplers[request_id], self._context, row))
+        if on_device:  # the logits stayed there
+            return Sample(request_id, token)
         logits = lib.llama_get_logits_ith(self._context, row)
         is_finite = math.isfinite(logits[token])
         n_best = self._n_logprobs.get(request_id)
@@ -166,9 +196,7 @@ class LlamaBackend:
             hint = "Close other programs, or pick a smaller model."
             raise OutOfMemory(f"There is not enough free memory to load {name}.", hint)
         reason = self._diagnostics.first_error or "no reason was given"
-        raise ModelFileError(
-            f"The engine cannot load {name} ({reason}).", "Get the file again, or pick another model."
-        )
+        raise ModelFileError(f"The engine cannot load {name} ({reason}).", "Get the file again, or pick another model.")
 
     def _make_context(self, spec: LoadSpec) -> Any:
         config = spec.config
@@ -242,6 +270,11 @@ class LlamaBackend:
     def _metadata(self, key: str) -> str:
         raw = key.encode()
         return _read_string(lambda buffer, size: lib.llama_model_meta_val_str(self._model, raw, buffer, size))
+
+
+def _samples_on_device(wished: bool | None) -> bool:
+    """On a GPU the host's samplers are the bottleneck; on a CPU there is nothing to win."""
+    return bool(lib.llama_supports_gpu_offload()) if wished is None else wished
 
 
 def _read_string(read: Callable[[Any, int], int]) -> str:

@@ -20,8 +20,8 @@ from hashlib import sha256
 from typing import BinaryIO
 from zlib import crc32
 
+from engine.cells import Blob
 from engine.errors import StorageError
-from engine.kv.cells import Blob
 from engine.kv.keys import TOKEN_BYTES, n_tokens_of, page_key
 
 _MAGIC = b"HearthKV"

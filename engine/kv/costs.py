@@ -2,30 +2,42 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 _MEMORY = 0.95
 """What an old observation weighs after a new one of the same size."""
+_MEMORY_PER_OPEN = 0.98
+_GUESS_BYTES = 2**20
+"""What a guess weighs against observations."""
 _FULL_WEIGHT_TOKENS = 256
 
 
-@dataclass(slots=True)
 class Rate:
-    """Seconds per byte of one kind of transfer, as a running mean weighted by size."""
+    """Seconds per byte of one kind of transfer: a guess, and observations that outweigh it and fade.
 
-    s_per_byte: float
-    _n_bytes: float = 0.0
-    _seconds: float = 0.0
+    They fade because a transfer that once seemed slow is not tried any more. A guess is better too small: a transfer
+    that is never tried is never measured.
+    """
+
+    def __init__(self, guess_s_per_byte: float) -> None:
+        self._guess_s_per_byte = guess_s_per_byte
+        self._n_bytes = self._seconds = 0.0
 
     def observe(self, n_bytes: int, seconds: float) -> None:
-        if n_bytes <= 0 or seconds < 0:
-            return
-        self._n_bytes = self._n_bytes * _MEMORY + n_bytes
-        self._seconds = self._seconds * _MEMORY + seconds
-        self.s_per_byte = self._seconds / self._n_bytes
+        if n_bytes > 0 and seconds >= 0:
+            self._fade(_MEMORY)
+            self._n_bytes += n_bytes
+            self._seconds += seconds
+
+    def forget_some(self) -> None:
+        """A request was opened."""
+        self._fade(_MEMORY_PER_OPEN)
 
     def seconds(self, n_bytes: int) -> float:
-        return self.s_per_byte * n_bytes
+        guessed_s = self._guess_s_per_byte * _GUESS_BYTES
+        return n_bytes * (guessed_s + self._seconds) / (_GUESS_BYTES + self._n_bytes)
+
+    def _fade(self, factor: float) -> None:
+        self._n_bytes *= factor
+        self._seconds *= factor
 
 
 class PrefillCost:
@@ -62,13 +74,18 @@ class PrefillCost:
 
 
 class Costs:
-    """Starts with guesses for a small model on a CPU; every observation replaces some of a guess."""
+    """Estimates for one model on this machine. The guesses are for a small model on a CPU, and a good disk."""
 
     def __init__(self) -> None:
         self.prefill = PrefillCost(2e-3, 1e-7)
         self.save = Rate(2e-10)
         self.restore = Rate(2e-10)
-        self.disk_read = Rate(1e-9)
+        self.disk_read = Rate(3e-10)
 
     def observe_prefill(self, begin: int, n_tokens: int, seconds: float) -> None:
         self.prefill.observe(begin, n_tokens, seconds)
+
+    def forget_some(self) -> None:
+        """A request was opened."""
+        for rate in (self.save, self.restore, self.disk_read):
+            rate.forget_some()

@@ -12,8 +12,8 @@ from functools import partial
 from pathlib import Path
 from typing import TypeAlias
 
+from engine.cells import Blob
 from engine.errors import StorageError
-from engine.kv.cells import Blob
 from engine.kv.container import DamagedPage, PageContent, file_bytes
 from engine.kv.folder import Listing, PageFolder
 
@@ -113,16 +113,11 @@ class DiskTier:
 
     def read(self, key: bytes) -> None:
         """:class:`PageRead` or :class:`PageLost` follows."""
-        with self._changed:
-            self._reads.append(_Job(partial(self._read, key), PageLost(key, is_damaged=True)))
-            self._changed.notify_all()
+        self._add(_Job(partial(self._read, key), PageLost(key, is_damaged=True)), is_read=True)
 
     def write(self, page: PageContent, payload: Blob) -> int:
         """:class:`PageWritten` or :class:`PageNotWritten` follows. Returns the size that the file will have."""
-        job = _Job(partial(self._write, page, payload), PageNotWritten(page.key), writes=page.key)
-        with self._changed:
-            self._writes[page.key] = job
-        self._add(job)
+        self._add(_Job(partial(self._write, page, payload), PageNotWritten(page.key), writes=page.key))
         return file_bytes(page, len(payload))
 
     def withdraw(self, key: bytes) -> bool:
@@ -170,16 +165,22 @@ class DiskTier:
             return self._changed.wait_for(lambda: not (self._is_busy or self._reads or self._others), timeout_s)
 
     def close(self, timeout_s: float) -> None:
-        """Finish what was asked for, within this time, and end the thread."""
+        """Finish what was asked for, within this time, and end the thread. What is asked for afterwards is ignored."""
         self.settle(timeout_s)
         with self._changed:
             self._is_closing = True
+            self._reads.clear()
+            self._others.clear()
             self._changed.notify_all()
         self._thread.join(LEAVE_S)
 
-    def _add(self, job: _Job) -> None:
+    def _add(self, job: _Job, *, is_read: bool = False) -> None:
         with self._changed:
-            self._others.append(job)
+            if self._is_closing:
+                return
+            (self._reads if is_read else self._others).append(job)
+            if job.writes is not None:
+                self._writes[job.writes] = job
             self._changed.notify_all()
 
     def _work(self) -> None:

@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Iterator
 
 from engine.kv.keys import TOKEN_BYTES, common_prefix, n_tokens_of, page_key
-from engine.kv.report import Reason
 from engine.kv.tree import Match, PageTree
+from engine.reuse import Reason
 
 
 class _Tally:

@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from engine.kv.cells import Blob
+from engine.cells import Blob
 from engine.kv.container import (
     DamagedPage,
     PageContent,

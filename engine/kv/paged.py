@@ -15,18 +15,18 @@ from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from engine.kv.cells import Blob, Cells, KvLayout
+from engine.cells import Blob, Cells, KvLayout
 from engine.kv.costs import Costs
 from engine.kv.disk import DiskTier
 from engine.kv.errors import KvError
 from engine.kv.explain import explain
 from engine.kv.keys import n_tokens_of, pack
 from engine.kv.policy import Policy
-from engine.kv.report import ConversationCache, KvUsage, Reason, ReuseReport
 from engine.kv.resident import Path, ResidentPaths
 from engine.kv.saved import SavedPages
 from engine.kv.survey import Survey
 from engine.kv.tree import Match, Node, PageTree
+from engine.reuse import ConversationCache, KvUsage, Reason, ReuseReport
 from engine.types import RequestId, SeqId, TokenId
 
 _EVENTS_AT_ONCE = 256
@@ -285,6 +285,7 @@ class PagedKv:
     def _start_tick(self, nodes: Sequence[Node]) -> None:
         self._policy.tick += 1
         self._policy.touch(nodes)
+        self._costs.forget_some()
         self._saved.opened()
 
     def _seat(self, usable: list[tuple[int, Path]], source: Path | None, n_share: int) -> Path:

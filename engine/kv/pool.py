@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from engine.kv.cells import Blob, Cells
+from engine.cells import Blob, Cells
 from engine.kv.errors import KvError
 from engine.types import SeqId
 

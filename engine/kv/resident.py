@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from engine.kv.cells import Blob, Cells, KvLayout
+from engine.cells import Blob, Cells, KvLayout
 from engine.kv.errors import KvError
 from engine.kv.keys import TOKEN_BYTES, common_prefix, n_tokens_of
 from engine.kv.pool import CellPool
-from engine.kv.report import Reason
 from engine.kv.tree import Match, Node, PageTree
+from engine.reuse import Reason
 from engine.types import RequestId, SeqId
 
 
@@ -195,11 +195,13 @@ class ResidentPaths:
         owned = {path.owner: path for path in self._by_seq.values() if path.owner is not None}
         if owned != self._by_request:
             raise KvError("a running path has no request")
-        for seq_id, path in self._by_seq.items():
-            self._check_path(seq_id, path)
+        for seq_id, resident in self._by_seq.items():
+            self._check_path(seq_id, resident)
         for node in self._tree:
+            index = node.begin // self._tree.page_tokens
             for seq_id in node.paths:
-                if self._by_seq[seq_id].nodes[node.begin // self._tree.page_tokens] is not node:
+                path = self._by_seq.get(seq_id)
+                if path is None or path.nodes[index : index + 1] != [node]:
                     raise KvError("a page is not in the path that it names")
 
     def _check_path(self, seq_id: SeqId, path: Path) -> None:

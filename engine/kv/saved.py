@@ -9,16 +9,16 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 
+from engine.cells import Blob
 from engine.errors import ErrorInfo
-from engine.kv.cells import Blob
 from engine.kv.container import PageContent, file_bytes
 from engine.kv.disk import DiskEvent, DiskTier, PageLost, PageNotWritten, PageRead, PageWritten
 from engine.kv.errors import KvError
 from engine.kv.folder import FoundPage, Listing
 from engine.kv.policy import Policy
-from engine.kv.report import Reason
 from engine.kv.shelf import Shelf
 from engine.kv.tree import Node, PageTree
+from engine.reuse import Reason
 
 _LOOK_AGAIN_OPENS = 64
 

@@ -66,6 +66,8 @@ class Shelf:
 
         None where so much cannot be had from nodes that may go and rank ``below``. Changes nothing.
         """
+        if n_bytes <= 0:
+            return []
         heap = [(rank(node), index, node) for index, node in enumerate(self._ends) if may_go(node)]
         heapify(heap)
         victims: list[Node] = []

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Mapping
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from engine.kv.keys import n_tokens_of
+from engine.kv.keys import TOKEN_BYTES, n_tokens_of
 from engine.kv.policy import Policy
-from engine.kv.report import ConversationCache
-from engine.kv.resident import ResidentPaths
+from engine.kv.resident import Path, ResidentPaths
 from engine.kv.saved import SavedPages
 from engine.kv.tree import Match, PageTree
+from engine.reuse import ConversationCache
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,10 +26,13 @@ class Survey:
     def conversations(self, last_paths: Mapping[str, bytes]) -> tuple[ConversationCache, ...]:
         """``last_paths`` are the tokens of the conversations that are asked for."""
         cells_bytes, ram_bytes, disk_bytes = self._bytes()
+        own_paths = defaultdict[str, list[Path]](list)
+        for path in self.paths.all():
+            own_paths[path.conversation or ""].append(path)
         caches = []
         for name, tokens in last_paths.items():
             n_tokens = n_tokens_of(tokens)
-            n_cells, n_ram, n_disk = self._places(self.tree.match(tokens, n_tokens))
+            n_cells, n_ram, n_disk = self._places(tokens, own_paths[name])
             cache = ConversationCache(
                 id=name,
                 n_tokens=n_tokens,
@@ -45,17 +48,32 @@ class Survey:
             caches.append(cache)
         return tuple(caches)
 
-    def _places(self, match: Match) -> tuple[int, int, int]:
+    def _places(self, tokens: bytes, own_paths: Sequence[Path]) -> tuple[int, int, int]:
         """Tokens of a path that are in cells, in RAM and on disk, each counted in the first that has it."""
-        n_cells = max((self.paths.n_alike(path, match) for path in self.paths.all()), default=0)
-        counts: Counter[bool] = Counter()
-        for node in match.chain:
-            if node.end > n_cells:
-                counts[node.ram is not None] += node.n_tokens
+        match = self._match(tokens)
+        n_cells = max((self.paths.n_alike(path, match) for path in own_paths), default=0)
+        n_cells = max([n_cells, *(node.end for node in match.chain if node.paths)])
+        stretches = [(node.end, node) for node in match.chain]
         for n_tokens, node in match.branches[:1]:
             if self.tree.can_cut or n_tokens == node.n_tokens:
-                counts[node.ram is not None] += max(0, match.chain_end + n_tokens - max(n_cells, match.chain_end))
-        return n_cells, counts[True], counts[False]
+                stretches.append((match.chain_end + n_tokens, node))
+        at, n_ram, n_disk = n_cells, 0, 0
+        for end, node in stretches:
+            n_more, at = max(0, end - at), max(at, end)
+            if node.ram is not None:
+                n_ram += n_more
+            else:
+                n_disk += n_more
+        return n_cells, n_ram, n_disk
+
+    def _match(self, tokens: bytes) -> Match:
+        """The match of a whole path, whose end mostly is a node of its own: then the others need no look."""
+        n_tokens, chain = n_tokens_of(tokens), self.tree.chain(tokens, n_tokens_of(tokens))
+        last = chain[-1] if chain else self.tree.root
+        tail = last.children.get(tokens[last.end * TOKEN_BYTES :])
+        if tail is None:
+            return self.tree.match(tokens, n_tokens)
+        return Match(tokens, n_tokens, chain, [(tail.n_tokens, tail)])
 
     def _bytes(self) -> tuple[Counter[str], Counter[str], Counter[str]]:
         cells, ram, disk = Counter[str](), Counter[str](), Counter[str]()

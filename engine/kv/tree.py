@@ -6,10 +6,10 @@ from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from engine.kv.cells import Blob, KvLayout
+from engine.cells import Blob, KvLayout
 from engine.kv.errors import KvError
 from engine.kv.keys import TOKEN_BYTES, common_prefix, n_tokens_of, page_key, root_key
-from engine.kv.report import Reason
+from engine.reuse import Reason
 from engine.types import SeqId
 
 MAX_GHOSTS = 16_384
@@ -161,6 +161,15 @@ class PageTree:
             self._remember(node.key, reason)
 
     def match(self, tokens: bytes, limit: int) -> Match:
+        chain = self.chain(tokens, limit)
+        node = chain[-1] if chain else self.root
+        rest = tokens[node.end * TOKEN_BYTES : min(node.end + self.page_tokens, limit) * TOKEN_BYTES]
+        branches = [(n, child) for child in node.children.values() if (n := common_prefix(child.tokens, rest))]
+        branches.sort(key=lambda branch: (-branch[0], branch[1].n_tokens))
+        return Match(tokens, limit, chain, branches)
+
+    def chain(self, tokens: bytes, limit: int) -> list[Node]:
+        """The whole pages that these tokens begin with, up to the limit."""
         chain: list[Node] = []
         node = self.root
         for end in range(self.page_bytes, limit * TOKEN_BYTES + 1, self.page_bytes):
@@ -169,10 +178,7 @@ class PageTree:
                 break
             chain.append(child)
             node = child
-        rest = tokens[node.end * TOKEN_BYTES : min(node.end + self.page_tokens, limit) * TOKEN_BYTES]
-        branches = [(n, child) for child in node.children.values() if (n := common_prefix(child.tokens, rest))]
-        branches.sort(key=lambda branch: (-branch[0], branch[1].n_tokens))
-        return Match(tokens, limit, chain, branches)
+        return chain
 
     def is_covered(self, parent: Node, tokens: bytes, conversation: str | None) -> bool:
         """Whether a conversation has these tokens after ``parent`` in a saved node."""

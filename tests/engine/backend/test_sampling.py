@@ -127,3 +127,34 @@ def test_what_cannot_be_compiled_is_a_sentence(backend: LlamaBackend, params: Sa
     with pytest.raises(InvalidRequest, match=words):
         backend.open_sampler(A, params, [])
     backend.close_sampler(A)
+
+
+@pytest.mark.parametrize(
+    "params",
+    [
+        SamplingParams(temperature=0.0),
+        SamplingParams(temperature=0.8, seed=5),
+        SamplingParams(temperature=0.8, seed=5, repeat_penalty=2.0),
+    ],
+)
+def test_drawing_on_the_device_gives_the_tokens_of_the_host(
+    backend: LlamaBackend, tmp_path: Path, params: SamplingParams
+) -> None:
+    config = EngineConfig(n_ctx=512, n_ubatch=256, n_threads=1, device_sampling=True)
+    on_device = LlamaBackend(LoadSpec(backend.info.path, config), lambda _: None)
+    tokens = [generate(on_device, params) for _ in range(2)]
+    on_device.close()
+
+    assert tokens[0] == tokens[1] == generate(backend, params)
+
+
+def test_log_probabilities_add_up_and_name_the_best(backend: LlamaBackend) -> None:
+    backend.open_sampler(A, SamplingParams(temperature=0.0, n_logprobs=5), [])
+    assert backend.cells.trim(SeqId(0), 0)
+    (sample,) = backend.decode(StepPlan((Chunk(A, SeqId(0), 0, (TokenId(7),), sample=True),))).samples
+    backend.close_sampler(A)
+
+    assert sample.best[0] == (sample.token, sample.logprob)
+    assert len(sample.best) == 5
+    assert [logprob for _, logprob in sample.best] == sorted((logprob for _, logprob in sample.best), reverse=True)
+    assert all(logprob <= 0 for _, logprob in sample.best)

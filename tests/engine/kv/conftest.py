@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from tests.app.conftest import small_disk as small_disk
 from tests.engine.kv.ledger import Ledger
 
 Make = Callable[..., Ledger]

@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
 
-from engine.kv.cells import KvLayout
-from engine.kv.costs import Costs
+from engine.cells import KvLayout
+from engine.kv.costs import Costs, Rate
 from engine.kv.disk import DiskTier
 from engine.kv.paged import Lease, PagedKv
-from engine.kv.report import Reason
+from engine.reuse import Reason
 from engine.types import RequestId, SeqId, TokenId
 from tests.doubles.cells import BYTES_PER_TOKEN, FakeCells
 
@@ -31,10 +31,10 @@ def text(begin: int, n_tokens: int) -> list[TokenId]:
     return ids(*range(begin, begin + n_tokens))
 
 
-def free_costs() -> Costs:
-    """Restoring costs next to nothing, so everything that is saved is used."""
+def costs(*, restore: float = 1e-12, disk_read: float = 1e-12) -> Costs:
+    """Fetching costs so many seconds a byte: next to nothing, so that everything that is saved is used."""
     costs = Costs()
-    costs.save.s_per_byte = costs.restore.s_per_byte = costs.disk_read.s_per_byte = 1e-12
+    costs.save, costs.restore, costs.disk_read = Rate(1e-12), Rate(restore), Rate(disk_read)
     return costs
 
 
@@ -63,7 +63,7 @@ class Ledger:
     disk_bytes: int = PLENTY
     can_cut: bool = True
     fingerprint: str = "model"
-    costs: Costs = field(default_factory=free_costs)
+    costs: Costs = field(default_factory=costs)
     clock: Callable[[], float] = lambda: 0.0
     is_settled: bool = True
 

@@ -12,7 +12,7 @@ import pytest
 
 from engine.kv.disk import DiskTier
 from engine.kv.folder import ABANDONED_S
-from engine.kv.report import Reason
+from engine.reuse import Reason
 from tests.doubles.small_disk import SmallDisk
 from tests.engine.kv.conftest import Make
 from tests.engine.kv.ledger import SETTLE_S, Ledger, reasons, text

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from engine.kv.errors import KvError
-from engine.kv.report import Reason
+from engine.reuse import Reason
 from engine.types import RequestId, SeqId
 from tests.engine.kv.conftest import Make
 from tests.engine.kv.ledger import PAGE, ids, reasons, text

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from engine.kv.report import Reason
+from engine.kv.costs import Rate
+from engine.reuse import Reason
 from tests.engine.kv.conftest import Make
-from tests.engine.kv.ledger import PAGE, PAGE_BYTES, free_costs, reasons, text
+from tests.engine.kv.ledger import PAGE, PAGE_BYTES, costs, reasons, text
 
 
 def files(folder: Path) -> list[Path]:
@@ -120,11 +121,10 @@ def test_the_tail_of_one_conversation_is_kept_beside_the_page_of_another(make: M
 
 
 def test_restoring_that_takes_longer_than_computing_is_not_done(make: Make) -> None:
-    costs = free_costs()
-    ledger = make(n_cells=32, costs=costs)
+    ledger = make(n_cells=32)
     ledger.ask(text(0, 16), "a")
     ledger.crowd_out()
-    costs.restore.s_per_byte = 1.0
+    ledger.costs.restore = Rate(1.0)
 
     lease = ledger.ask(text(0, 17), "a")
 
@@ -133,9 +133,7 @@ def test_restoring_that_takes_longer_than_computing_is_not_done(make: Make) -> N
 
 
 def test_pages_dearer_to_restore_than_to_compute_are_not_saved(make: Make) -> None:
-    costs = free_costs()
-    costs.restore.s_per_byte = 1.0
-    ledger = make(n_cells=32, costs=costs)
+    ledger = make(n_cells=32, costs=costs(restore=1.0))
     ledger.ask(text(0, 16), "a")
     ledger.settle()
     ledger.crowd_out()
@@ -207,9 +205,7 @@ def test_pages_on_disk_are_not_waited_for_where_computing_is_sooner(make: Make, 
     first = make(folder=tmp_path)
     first.ask(text(0, 8), "a")
     first.end()
-    costs = free_costs()
-    costs.disk_read.s_per_byte = 1.0
-    second = make(folder=tmp_path, costs=costs)
+    second = make(folder=tmp_path, costs=costs(disk_read=1.0))
 
     assert second.kv.fetch(text(0, 9))
     assert reasons(second.ask(text(0, 9), "a")) == {Reason.CHEAPER_TO_COMPUTE: 8, Reason.NEW: 1}

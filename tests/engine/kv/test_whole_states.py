@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from engine.kv.report import Reason
+from engine.reuse import Reason
 from tests.engine.kv.conftest import Make
 from tests.engine.kv.ledger import reasons, text
 
