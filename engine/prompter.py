@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
 from engine.backend.base import Vocab
 from engine.errors import ContextTooLong
@@ -68,12 +69,19 @@ class Prompter:
         starts = [i for i, m in enumerate(messages) if m.role is Role.USER and i > n_system]
         step = max(1, n_ctx // 4)
         wanted = -(-(n_tokens - room) // step) * step
-        sizes = [len(self._vocab.tokenize(message.content, False)) for message in messages]
+        ends = self._ends(messages, n_tokens)
+        before = ends[n_system - 1] if n_system else 0.0
         for start in starts:
-            dropped = sum(sizes[n_system:start])
-            if dropped < wanted and start != starts[-1]:
+            is_last = start == starts[-1]
+            if ends[start - 1] - before < wanted and not is_last:
                 continue
             tokens = self.tokens([*messages[:n_system], *messages[start:]])
-            if len(tokens) <= room or (start == starts[-1] and len(tokens) < n_ctx):
+            if len(tokens) <= room or (is_last and len(tokens) < n_ctx):
                 return Prompt(tokens, start - n_system)
         raise ContextTooLong(n_tokens, n_ctx)
+
+    def _ends(self, messages: Sequence[ChatMessage], n_tokens: int) -> list[float]:
+        """Where each message ends, in tokens: its own, and its share of what the template adds."""
+        sizes = [len(self._vocab.tokenize(message.content, False)) for message in messages]
+        overhead = max(0.0, (n_tokens - sum(sizes)) / len(messages))
+        return list(accumulate(size + overhead for size in sizes))

@@ -137,9 +137,7 @@ def test_what_cannot_be_compiled_is_a_sentence(backend: LlamaBackend, params: Sa
         SamplingParams(temperature=0.8, seed=5, repeat_penalty=2.0),
     ],
 )
-def test_drawing_on_the_device_gives_the_tokens_of_the_host(
-    backend: LlamaBackend, tmp_path: Path, params: SamplingParams
-) -> None:
+def test_drawing_on_the_device_gives_the_tokens_of_the_host(backend: LlamaBackend, params: SamplingParams) -> None:
     config = EngineConfig(n_ctx=512, n_ubatch=256, n_threads=1, device_sampling=True)
     on_device = LlamaBackend(LoadSpec(backend.info.path, config), lambda _: None)
     tokens = [generate(on_device, params) for _ in range(2)]
