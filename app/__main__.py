@@ -51,9 +51,7 @@ def _run(arguments: argparse.Namespace, terminal: Terminal) -> int:
         case "models":
             return _models(terminal)
         case "serve":
-            from app.cli import serve
-
-            return serve.run(arguments, terminal)
+            return _serve(arguments, terminal)
         case "doctor":
             from app.cli import doctor
             from app.paths import Paths
@@ -77,6 +75,22 @@ def _chat(arguments: argparse.Namespace, terminal: Terminal) -> int:
         return chat.run(arguments, services, terminal)
     finally:
         services.close()
+
+
+def _serve(arguments: argparse.Namespace, terminal: Terminal) -> int:
+    """Without the conversations: their database has one owner at a time, the window."""
+    from app.cli import serve
+    from app.logs import setup_logging
+    from app.paths import Paths
+    from engine.client import WorkerClient
+
+    paths = Paths.from_environment()
+    paths.ensure()
+    stop_logging = setup_logging(paths, to_stderr=False)
+    try:
+        return serve.run(arguments, paths, WorkerClient, terminal)
+    finally:
+        stop_logging()
 
 
 def _models(terminal: Terminal) -> int:

@@ -31,7 +31,8 @@ class Theme(StrEnum):
 class Settings:
     """``window_geometry`` is base64; ``loading_model`` is set while a model loads, so that a crash can be blamed on it.
 
-    ``n_ctx`` is None for "as much as the model was trained for and the memory allows".
+    ``n_ctx`` is None for "as much as the model was trained for and the memory allows". ``cache_ram_bytes`` and
+    ``cache_disk_bytes`` are what all conversations together may take there beyond the model's own memory.
     """
 
     theme: Theme = Theme.SYSTEM
@@ -43,9 +44,10 @@ class Settings:
     temperature: float = 0.7
     system_prompt: str = ""
     loading_model: str | None = None
-    cache_ram_bytes: int = 2 << 30
-    cache_disk_bytes: int = 8 << 30
+    cache_ram_bytes: int = 2 * 10**9
+    cache_disk_bytes: int = 8 * 10**9
     overflow: Overflow = Overflow.ROLL
+    pinned_conversations: tuple[int, ...] = ()
 
     def problem(self) -> str | None:
         """The first value that is out of range, as a sentence, or None."""

@@ -193,3 +193,5 @@ class ModelInfo(msgspec.Struct, frozen=True):
     n_threads: int
     has_chat_template: bool
     load_s: float
+    can_cut_cache: bool = True
+    """Whether its KV cache can be kept in pages; otherwise it is kept whole, at a few points of a conversation."""

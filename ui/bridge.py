@@ -36,11 +36,13 @@ class EngineBridge(QObject):
     load_failed = Signal(str, object)  # path, ErrorInfo
     model_unloaded = Signal(str)  # path
     engine_failed = Signal(str, object, bool)  # path, ErrorInfo, whether it restarts by itself
-    request_started = Signal(str, int, int)  # request, n_prompt, n_cached
+    request_started = Signal(object)  # RequestStarted
     prefill_progressed = Signal(str, int, int)  # request, n_done, n_prompt
     text_arrived = Signal(str, str)  # request, text
     request_finished = Signal(object)  # RequestFinished
     request_failed = Signal(str, object)  # request, ErrorInfo
+    prompt_measured = Signal(object)  # PromptMeasured
+    cache_changed = Signal(object)  # CacheChanged, or None where no model is loaded that could remember anything
 
     _event_queued = Signal()
 
@@ -49,6 +51,7 @@ class EngineBridge(QObject):
         self._queue: deque[events.Event] = deque()
         self._shown: dict[RequestId, str] = {}
         self._pending: dict[RequestId, str] = {}
+        self._cache: events.CacheChanged | None = None
         self._ended: deque[RequestId] = deque(maxlen=_N_ENDED_KEPT)
         self._flush_timer = QTimer(self, singleShot=True, interval=FLUSH_INTERVAL_MS)
         self._flush_timer.timeout.connect(self._flush_all)
@@ -66,6 +69,11 @@ class EngineBridge(QObject):
     def has_ended(self, request_id: RequestId) -> bool:
         """Whether the end of this request, one of the last few hundred, has been told."""
         return request_id in self._ended
+
+    @property
+    def cache(self) -> events.CacheChanged | None:
+        """What ``cache_changed`` told last."""
+        return self._cache
 
     def close(self) -> None:
         """Tell nothing more. A second time does nothing."""
@@ -97,7 +105,7 @@ class EngineBridge(QObject):
     @_apply.register
     def _(self, event: events.RequestStarted) -> None:
         self._shown.setdefault(event.request_id, "")
-        self.request_started.emit(event.request_id, event.n_prompt, event.n_cached)
+        self.request_started.emit(event)
 
     @_apply.register
     def _(self, event: events.PrefillProgressed) -> None:
@@ -114,7 +122,16 @@ class EngineBridge(QObject):
         self.request_failed.emit(event.request_id, event.error)
 
     @_apply.register
+    def _(self, event: events.PromptMeasured) -> None:
+        self.prompt_measured.emit(event)
+
+    @_apply.register
+    def _(self, event: events.CacheChanged) -> None:
+        self._set_cache(event)
+
+    @_apply.register
     def _(self, event: events.ModelLoading) -> None:
+        self._set_cache(None)
         self.model_loading.emit(event.path, event.progress)
 
     @_apply.register
@@ -127,11 +144,18 @@ class EngineBridge(QObject):
 
     @_apply.register
     def _(self, event: events.ModelUnloaded) -> None:
+        self._set_cache(None)
         self.model_unloaded.emit(event.path)
 
     @_apply.register
     def _(self, event: events.EngineFailed) -> None:
+        self._set_cache(None)
         self.engine_failed.emit(event.path, event.error, event.restarting)
+
+    def _set_cache(self, cache: events.CacheChanged | None) -> None:
+        if cache != self._cache:
+            self._cache = cache
+            self.cache_changed.emit(cache)
 
     def _flush_all(self) -> None:
         for request_id in list(self._pending):

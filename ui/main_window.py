@@ -45,6 +45,7 @@ class MainWindow(QMainWindow):
         self._version = version
         self._waits_for_paint = True
         self._services: Services | None = None
+        self._bridge: EngineBridge | None = None
         self._conversations: ConversationsControl | None = None
         self._models: ModelControl | None = None
         self._chat = ChatView()
@@ -68,7 +69,8 @@ class MainWindow(QMainWindow):
 
         queue = services.io.serial("window")
         self._services = services
-        self._conversations = ConversationsControl(self._chat.sidebar, services.chats, services.settings, queue)
+        self._bridge = bridge
+        self._conversations = ConversationsControl(self._chat.sidebar, services.chats, services.settings, bridge, queue)
         self._models = ModelControl(
             self._chat, services.session, services.library, bridge, services.io.serial("models")
         )
@@ -188,11 +190,14 @@ class MainWindow(QMainWindow):
         self._check_buttons()
 
     def _make_preferences(self, services: Services) -> PreferencesView:
+        from ui.preferences.memory import MemoryControl
         from ui.preferences.page import PreferencesPage
         from ui.preferences.view import PreferencesView
 
         view = PreferencesView(self._version)
         PreferencesPage(view, services.settings, services.session, services.paths, services.io.serial("models"))
+        if self._bridge is not None:
+            MemoryControl(view, services, self._bridge)
         return view
 
     def _check_buttons(self) -> None:

@@ -25,13 +25,14 @@ class _Answer:
     state: MessageState = MessageState.STREAMING
     stats: AnswerStats | None = None
     error: ErrorInfo | None = None
+    n_dropped: int | None = None
     stopping: bool = False
     revision: int = 0
     saved_revision: int = 0
 
     def snapshot(self) -> AnswerUpdate:
         self.parts = ["".join(self.parts)]
-        return AnswerUpdate(self.message_id, self.parts[0], self.state, self.stats, self.error)
+        return AnswerUpdate(self.message_id, self.parts[0], self.state, self.stats, self.error, self.n_dropped)
 
     @property
     def streams(self) -> bool:
@@ -57,6 +58,13 @@ class LiveAnswers:
     def begin(self, message_id: int, conversation_id: int, model_name: str | None) -> None:
         with self._lock:
             self._answers[message_id] = _Answer(message_id, conversation_id, model_name, self._clock())
+
+    def start(self, message_id: int, n_dropped: int) -> None:
+        """The engine has begun with it, and left ``n_dropped`` messages out."""
+        with self._lock:
+            answer = self._answers.get(message_id)
+            if answer is not None:
+                answer.n_dropped = n_dropped
 
     def append(self, message_id: int, text: str) -> bool:
         """Returns whether it is time to save."""

@@ -2,43 +2,66 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from app.chats.types import Message, request_id_of
 from app.settings import Settings
-from engine.types import ChatMessage, GenerationRequest, Role, SamplingParams
+from engine.types import ChatMessage, GenerationRequest, Overflow, Role, SamplingParams
 
 
-def build_request(answer: Message, path: Iterable[Message], settings: Settings) -> GenerationRequest:
+def build_request(
+    answer: Message, path: Iterable[Message], settings: Settings, overflow: Overflow | None = None
+) -> GenerationRequest:
+    """``overflow`` None is what the settings say."""
     return GenerationRequest(
         request_id_of(answer.id),
         build_messages(path, settings),
         SamplingParams(temperature=settings.temperature),
         conversation=str(answer.conversation_id),
-        overflow=settings.overflow,
+        overflow=overflow or settings.overflow,
     )
 
 
-def build_messages(path: Iterable[Message], settings: Settings) -> tuple[ChatMessage, ...]:
-    return (*_system(settings.system_prompt), *_alternating(path))
+def build_messages(path: Iterable[Message], settings: Settings, draft: str = "") -> tuple[ChatMessage, ...]:
+    """``draft`` is what the user would say next."""
+    said = [(message.role, message.content) for message in path]
+    return (*_system(settings.system_prompt), *_alternating([*said, (Role.USER, draft)]))
+
+
+def n_rows_dropped(path: Sequence[Message], n_dropped: int) -> int:
+    """How many messages of ``path``, from its beginning, the first ``n_dropped`` of its request are made of.
+
+    That request has messages from one side in a row as one, and none for those that say nothing.
+    """
+    if n_dropped <= 0:
+        return 0
+    n_started = 0
+    previous: Role | None = None
+    for row, message in enumerate(path):
+        if message.content.strip() and message.role is not previous:
+            if n_started == n_dropped:
+                return row
+            n_started += 1
+            previous = message.role
+    return len(path)
 
 
 def _system(prompt: str) -> tuple[ChatMessage, ...]:
     return (ChatMessage(Role.SYSTEM, prompt),) if prompt.strip() else ()
 
 
-def _alternating(path: Iterable[Message]) -> list[ChatMessage]:
+def _alternating(said: Iterable[tuple[Role, str]]) -> list[ChatMessage]:
     """Messages that say something, those in a row from one side as one: many chat templates refuse anything else.
 
     A question whose answer failed before its first word is followed by another question.
     """
     messages: list[ChatMessage] = []
-    for message in path:
-        if not message.content.strip():
+    for role, content in said:
+        if not content.strip():
             continue
-        if messages and messages[-1].role is message.role:
+        if messages and messages[-1].role is role:
             previous = messages.pop()
-            messages.append(ChatMessage(message.role, f"{previous.content}\n\n{message.content}"))
+            messages.append(ChatMessage(role, f"{previous.content}\n\n{content}"))
         else:
-            messages.append(ChatMessage(message.role, message.content))
+            messages.append(ChatMessage(role, content))
     return messages

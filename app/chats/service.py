@@ -10,7 +10,7 @@ from concurrent.futures import Future
 from dataclasses import replace
 
 from app.chats.live import LiveAnswers
-from app.chats.request import build_request
+from app.chats.request import build_messages, build_request, n_rows_dropped
 from app.chats.store import ChatStore
 from app.chats.types import (
     AnswerStats,
@@ -25,8 +25,16 @@ from app.jobs import IoPool
 from app.settings import SettingsStore
 from engine.client import EngineClient
 from engine.errors import EngineStopped, ErrorInfo, InvalidRequest, KnownError, StorageError
-from engine.events import EngineFailed, Event, RequestFailed, RequestFinished, TokensEmitted
-from engine.types import FinishReason
+from engine.events import (
+    EngineFailed,
+    Event,
+    ModelLoaded,
+    RequestFailed,
+    RequestFinished,
+    RequestStarted,
+    TokensEmitted,
+)
+from engine.types import FinishReason, Overflow
 
 _logger = logging.getLogger(__name__)
 
@@ -56,7 +64,10 @@ class ChatService:
         self._live = LiveAnswers(clock)
         self._save_lock = threading.Lock()
         self._save_problem: ErrorInfo | None = None
+        self._purged: tuple[int, ...] = ()
         self._interrupt_left_over()
+        for conversation_id in settings.current.pinned_conversations:
+            engine.pin(str(conversation_id), True)
         self._unsubscribe = engine.subscribe(self._on_event)
 
     @property
@@ -88,8 +99,47 @@ class ChatService:
         self._store.restore(conversation_id)
 
     def purge_deleted(self) -> None:
-        """Remove for good what was deleted."""
-        self._store.purge_deleted()
+        """Remove for good what was deleted, and what models remember of it."""
+        purged = self._store.purge_deleted()
+        self._purged = (*self._purged, *purged)
+        pinned = self._settings.current.pinned_conversations
+        self._settings.update(pinned_conversations=tuple(known for known in pinned if known not in purged))
+        self._drop_purged()
+
+    def pin(self, conversation_id: int, is_pinned: bool) -> None:
+        """Keep what the model has read of a conversation longest, or no longer. Returns at once."""
+        others = [known for known in self._settings.current.pinned_conversations if known != conversation_id]
+        self._settings.update(pinned_conversations=(*others, conversation_id) if is_pinned else tuple(others))
+        self._engine.pin(str(conversation_id), is_pinned)
+
+    def forget(self, conversation_id: int) -> None:
+        """Drop what the model has read of a conversation; its text stays. Returns at once."""
+        self._engine.drop(str(conversation_id))
+        if conversation_id in self._settings.current.pinned_conversations:  # the engine forgets that as well
+            self._engine.pin(str(conversation_id), True)
+
+    def read_ahead(
+        self,
+        conversation_id: int | None,
+        draft: str,
+        *,
+        editing: int | None = None,
+        overflow: Overflow | None = None,
+    ) -> None:
+        """Let the engine read what will probably be sent next; PromptMeasured tells how long that is.
+
+        ``editing`` is the user's message in whose place ``draft`` would stand. Replaces what was asked before, also
+        where there is nothing to read: nothing was said or typed yet, or the conversation is being answered.
+        """
+        is_answered = conversation_id is not None and bool(self._live.expected(conversation_id))
+        path = () if is_answered else self._path_before(conversation_id, editing)
+        if not is_answered and (draft.strip() or any(message.content.strip() for message in path)):
+            settings = self._settings.current
+            messages = build_messages(path, settings, _clean(draft))
+            conversation = None if conversation_id is None else str(conversation_id)
+            self._engine.read_ahead(conversation, messages, overflow or settings.overflow)
+        else:
+            self._engine.read_ahead(None, ())
 
     def thread(self, conversation_id: int) -> Thread:
         """The active path, with the text that has arrived until now. Raises InvalidRequest where it is gone."""
@@ -98,30 +148,35 @@ class ChatService:
         thread = self._with_live(self._store.thread(conversation_id))
         if self._has_stale(thread):  # an answer ended and was saved between the two looks
             thread = self._with_live(self._store.thread(conversation_id))
-        return replace(thread, messages=tuple(map(self._without_stale, thread.messages)))
+        return replace(
+            thread, messages=tuple(map(self._without_stale, thread.messages)), n_unseen=self._n_unseen(thread)
+        )
 
-    def send(self, conversation_id: int | None, text: str, model_name: str | None) -> Thread:
+    def send(
+        self, conversation_id: int | None, text: str, model_name: str | None, overflow: Overflow | None = None
+    ) -> Thread:
         """Add a question to a conversation (a new one for None), and ask the engine for its answer.
 
-        The question is on the disk before the engine sees it. Raises InvalidRequest for an empty text, and while the
-        conversation is being answered.
+        The question is on the disk before the engine sees it. ``overflow`` is for this answer only; None is what the
+        settings say, here and below. Raises InvalidRequest for an empty text, and while the conversation is being
+        answered.
         """
         text = _question(text)
         if conversation_id is not None and self._live.expected(conversation_id):
             raise InvalidRequest("This conversation is still being answered.", "Wait for the end, or stop it.")
-        return self._submit(self._store.add_question(conversation_id, text), model_name)
+        return self._submit(self._store.add_question(conversation_id, text), model_name, overflow)
 
-    def regenerate(self, answer_id: int, model_name: str | None) -> Thread:
+    def regenerate(self, answer_id: int, model_name: str | None, overflow: Overflow | None = None) -> Thread:
         """Ask for another answer to the same question, and show that one. Stops one that is being written."""
         answer = self._store.add_answer_beside(answer_id)
         self._stop_all(answer.conversation_id)
-        return self._submit(answer, model_name)
+        return self._submit(answer, model_name, overflow)
 
-    def edit(self, user_message_id: int, text: str, model_name: str | None) -> Thread:
+    def edit(self, user_message_id: int, text: str, model_name: str | None, overflow: Overflow | None = None) -> Thread:
         """Ask another question in place of an earlier one, in a branch of its own. Stops what is being written."""
         answer = self._store.add_edit(user_message_id, _question(text))
         self._stop_all(answer.conversation_id)
-        return self._submit(answer, model_name)
+        return self._submit(answer, model_name, overflow)
 
     def show_sibling(self, message_id: int, step: int) -> Thread:
         """Show the branch of the sibling ``step`` places further; beyond the ends nothing changes."""
@@ -141,9 +196,9 @@ class ChatService:
         if self._owns_io:
             self._io.close()
 
-    def _submit(self, answer: Message, model_name: str | None) -> Thread:
+    def _submit(self, answer: Message, model_name: str | None, overflow: Overflow | None) -> Thread:
         question_path = [self._live_message(message) for message in self._store.path_to(answer.id)[:-1]]
-        request = build_request(answer, question_path, self._settings.current)
+        request = build_request(answer, question_path, self._settings.current, overflow)
         self._live.begin(answer.id, answer.conversation_id, model_name)
         try:
             self._engine.submit(request)
@@ -155,9 +210,25 @@ class ChatService:
         for answer_id in self._live.expected(conversation_id):
             self.stop(answer_id)
 
+    def _path_before(self, conversation_id: int | None, editing: int | None) -> tuple[Message, ...]:
+        """What has been said before the user's next message."""
+        if editing is not None:
+            return self._store.path_to(editing)[:-1]
+        return () if conversation_id is None else self._with_live(self._store.thread(conversation_id)).messages
+
+    def _drop_purged(self) -> None:
+        for conversation_id in self._purged:
+            self._engine.drop(str(conversation_id))
+
     def _on_event(self, event: Event) -> None:
         """Thread: the engine client's, so nothing here waits."""
         match event:
+            case ModelLoaded():
+                self._drop_purged()  # before it was loaded nobody could look at what is on the disk
+            case RequestStarted(request_id=request_id, n_dropped=n_dropped):
+                answer_id = message_id_of(request_id)
+                if answer_id is not None:
+                    self._live.start(answer_id, n_dropped)
             case TokensEmitted(request_id, text):
                 answer_id = message_id_of(request_id)
                 if answer_id is not None and self._live.append(answer_id, text):
@@ -176,7 +247,9 @@ class ChatService:
         answer_id = message_id_of(event.request_id)
         if answer_id is not None:
             stopped = event.reason is FinishReason.CANCELLED
-            stats = _stats(event, self._live.model_name(answer_id))
+            live = self._live.get(answer_id)
+            n_dropped = live.n_dropped if live is not None else None
+            stats = _stats(event, self._live.model_name(answer_id), n_dropped or 0)
             self._end(answer_id, MessageState.STOPPED if stopped else MessageState.COMPLETE, stats)
 
     def _end(
@@ -228,6 +301,20 @@ class ChatService:
             return message
         return replace(message, content=live.content, state=live.state, stats=live.stats, error=live.error)
 
+    def _n_unseen(self, thread: Thread) -> int:
+        """As the newest answer that tells of it found them."""
+        for row in range(len(thread.messages) - 1, -1, -1):
+            n_dropped = self._n_dropped(thread.messages[row])
+            if n_dropped is not None:
+                return n_rows_dropped(thread.messages[:row], n_dropped)
+        return 0
+
+    def _n_dropped(self, message: Message) -> int | None:
+        live = self._live.get(message.id)
+        if live is not None and live.state is MessageState.STREAMING:
+            return live.n_dropped
+        return message.stats.n_dropped if message.stats is not None else None
+
     def _has_stale(self, thread: Thread) -> bool:
         return any(self._is_stale(message) for message in thread.messages)
 
@@ -239,7 +326,7 @@ class ChatService:
         return replace(message, state=MessageState.INTERRUPTED) if self._is_stale(message) else message
 
 
-def _stats(event: RequestFinished, model_name: str | None) -> AnswerStats:
+def _stats(event: RequestFinished, model_name: str | None, n_dropped: int) -> AnswerStats:
     usage, timings = event.usage, event.timings
     return AnswerStats(
         model_name,
@@ -250,6 +337,9 @@ def _stats(event: RequestFinished, model_name: str | None) -> AnswerStats:
         timings.first_token_s,
         timings.decode_tokens_per_s(usage.n_output),
         event.reason,
+        n_dropped,
+        event.reuse,
+        timings.queued_s,
     )
 
 

@@ -106,9 +106,10 @@ class ChatStore:
             connection.execute("UPDATE conversations SET deleted_at_s = NULL WHERE id = ?", (conversation_id,))
             _summary(connection, conversation_id)
 
-    def purge_deleted(self) -> None:
-        """Remove what was deleted for good; its bytes in the file are overwritten with zeros."""
+    def purge_deleted(self) -> list[int]:
+        """Remove what was deleted for good; its bytes in the file are overwritten with zeros. Returns whose."""
         with self._database.write() as connection:
+            rows = connection.execute("SELECT id FROM conversations WHERE deleted_at_s IS NOT NULL").fetchall()
             texts = connection.execute(
                 "SELECT messages.id, content FROM messages JOIN conversations ON conversations.id = conversation_id"
                 " WHERE deleted_at_s IS NOT NULL AND state <> 'streaming'"
@@ -116,6 +117,7 @@ class ChatStore:
             for message_id, content in texts.fetchall():
                 self._index.remove(connection, message_id, content)
             connection.execute("DELETE FROM conversations WHERE deleted_at_s IS NOT NULL")
+        return [conversation_id for (conversation_id,) in rows]
 
     def thread(self, conversation_id: int) -> Thread:
         """The active path. Raises InvalidRequest where there is no such conversation, or it is deleted."""

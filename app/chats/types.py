@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from engine.errors import ErrorInfo
+from engine.reuse import ReuseReport
 from engine.types import FinishReason, RequestId, Role
 
 _REQUEST_PREFIX = "message-"
@@ -33,7 +34,11 @@ class MessageState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class AnswerStats:
-    """What an answer cost. ``model_name`` is None where the sender did not say."""
+    """What an answer cost. ``model_name`` is None where the sender did not say.
+
+    ``n_dropped`` messages after the system prompt were left out, counted as the engine got them. ``first_token_s``
+    contains ``queued_s``. What has a default is not in answers that older versions saved.
+    """
 
     model_name: str | None
     n_prompt: int
@@ -43,6 +48,9 @@ class AnswerStats:
     first_token_s: float | None
     tokens_per_s: float | None
     finish_reason: FinishReason
+    n_dropped: int = 0
+    reuse: ReuseReport | None = None
+    queued_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,21 +72,29 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Thread:
-    """A conversation and the messages on its active path, root to leaf."""
+    """A conversation and the messages on its active path, root to leaf.
+
+    The model did not see the first ``n_unseen`` of them when it answered last, because its context was full.
+    """
 
     conversation: ConversationSummary
     messages: tuple[Message, ...]
+    n_unseen: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class AnswerUpdate:
-    """What is known of an answer now: all its text so far, and how it stands."""
+    """What is known of an answer now: all its text so far, and how it stands.
+
+    ``n_dropped`` as in AnswerStats; None while the engine has not begun with it.
+    """
 
     message_id: int
     content: str
     state: MessageState
     stats: AnswerStats | None = None
     error: ErrorInfo | None = None
+    n_dropped: int | None = None
 
 
 def request_id_of(message_id: int) -> RequestId:

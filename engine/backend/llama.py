@@ -22,8 +22,10 @@ from engine.step import Chunk, Sample, StepPlan, StepResult, StepStatus
 from engine.types import ModelInfo, RequestId, SamplingParams, SeqId, TokenId
 
 DEFAULT_N_CTX = 8192
-MIN_PATHS = 32
+MAX_PATHS = 32
 """Conversations that can have cells at the same time. Each one costs a row of logits."""
+MOST_STATES = 4
+"""The same for recurrent and hybrid models, where each one costs a whole state, whether it is used or not."""
 _DECODED, _NO_SLOT, _ABORTED = 0, 1, 2  # results of llama_decode, llama.h
 _NO_TOKEN = -1  # LLAMA_TOKEN_NULL
 _MEMORY_HINTS = ("failed to allocate", "unable to allocate", "out of memory", "insufficient memory", "bad_alloc")
@@ -87,11 +89,15 @@ class LlamaBackend:
         lib.llama_backend_init()
         self._model = self._load_model(spec, on_progress)
         self._interrupt_callback, self._interrupt_flag = native_flag()
-        self._n_paths = max(MIN_PATHS, 2 * spec.config.n_parallel)
-        self._has_window = lib.llama_model_n_swa(self._model) > 0
-        self._context = self._make_context(spec)
+        has_state = bool(lib.llama_model_is_recurrent(self._model) or lib.llama_model_is_hybrid(self._model))
+        self._n_paths = min(MOST_STATES, spec.config.n_parallel) if has_state else MAX_PATHS
+        n_window: int = lib.llama_model_n_swa(self._model)
+        self._has_window = n_window > 0
+        self._context, has_full_window = self._make_context(spec)
+        self._can_cut = has_full_window and not has_state
         scratch = SeqId(self._n_seq_max - 1)
-        self.cells = LlamaCells(self._context, scratch, self._n_paths if self._has_window else None)
+        twins = self._n_paths if self._has_window and self._can_cut else None
+        self.cells = LlamaCells(self._context, scratch, twins, n_window=n_window, is_whole=not self._can_cut)
         self._batch = _Batch(spec.config.n_ubatch)
         self.vocab = LlamaVocab(lib.llama_model_get_vocab(self._model))
         template: bytes | None = lib.llama_model_chat_template(self._model, None)
@@ -198,26 +204,35 @@ class LlamaBackend:
         reason = self._diagnostics.first_error or "no reason was given"
         raise ModelFileError(f"The engine cannot load {name} ({reason}).", "Get the file again, or pick another model.")
 
-    def _make_context(self, spec: LoadSpec) -> Any:
-        config = spec.config
+    def _make_context(self, spec: LoadSpec) -> tuple[Any, bool]:
+        """The context, and whether its cache keeps what has left a sliding window.
+
+        Only then a page of it can be kept, which is worth the memory; where that is not to be had, the window alone
+        is better than nothing.
+        """
+        params = self._context_params(spec)
+        for swa_full in (True, False) if self._has_window else (True,):
+            params.swa_full = swa_full
+            context = lib.llama_init_from_model(self._model, params)
+            if context:
+                return context, swa_full
+        raise OutOfMemory(
+            f"There is not enough free memory for a context of {params.n_ctx:,} tokens.",
+            "Choose a shorter context length in the settings, or pick a smaller model.",
+        )
+
+    def _context_params(self, spec: LoadSpec) -> Any:
         params = lib.llama_context_default_params()
-        params.n_ctx = self._choose_n_ctx(config.n_ctx)
-        params.n_batch = params.n_ubatch = config.n_ubatch
+        params.n_ctx = self._choose_n_ctx(spec.config.n_ctx)
+        params.n_batch = params.n_ubatch = spec.config.n_ubatch
         params.n_seq_max = self._n_seq_max
         params.n_outputs_max = self._n_seq_max  # the least that llama.cpp allows
-        params.swa_full = True  # else what left the window is gone, and no page of it could be kept
         params.n_threads = params.n_threads_batch = self._n_threads
         params.kv_unified = True
         params.no_perf = True
         params.abort_callback = self._interrupt_callback
         params.abort_callback_data = ctypes.addressof(self._interrupt_flag)
-        context = lib.llama_init_from_model(self._model, params)
-        if not context:
-            raise OutOfMemory(
-                f"There is not enough free memory for a context of {params.n_ctx:,} tokens.",
-                "Choose a shorter context length in the settings, or pick a smaller model.",
-            )
-        return context
+        return params
 
     def _choose_n_ctx(self, wished: int | None) -> int:
         """Never more than the model was trained for: beyond that it answers nonsense."""
@@ -242,12 +257,11 @@ class LlamaBackend:
         lib.llama_memory_clear(lib.llama_get_memory(self._context), True)
         lib.llama_synchronize(self._context)
         lib.llama_set_warmup(self._context, False)
-        can_cut = not (lib.llama_model_is_recurrent(self._model) or lib.llama_model_is_hybrid(self._model))
         return KvLayout(
             n_cells=lib.llama_n_ctx(self._context),
             n_sequences=self._n_paths,
             bytes_per_token=max(1, sizes[1] - sizes[0]),
-            can_cut=can_cut,
+            can_cut=self._can_cut,
             fingerprint=f"llama.cpp {lib.llama_version().decode()}, f16 keys, f16 values",
         )
 
@@ -264,6 +278,7 @@ class LlamaBackend:
             n_vocab=self.vocab.n_tokens,
             n_threads=self._n_threads,
             has_chat_template=self.chat_template is not None,
+            can_cut_cache=self._can_cut,
             load_s=load_s,
         )
 

@@ -30,7 +30,7 @@ def state_after(state: bytes, token: int) -> bytes:
 
 @dataclass
 class FakeCells:
-    """Implements ``engine.kv.cells.Cells``. Two sequences share a cell where they have the very same object.
+    """Implements ``engine.cells.Cells``. Two sequences share a cell where they have the very same object.
 
     ``compute`` is what a decode does. ``refuses_save`` and ``refuses_restore`` script refusals; ``n_saves`` and
     ``n_restores`` count copies.

@@ -85,7 +85,7 @@ def test_events_become_signals_in_their_order(bridge: EngineBridge, engine: Fake
         ("load_failed", "/m", PROBLEM),
         ("model_unloaded", "/m"),
         ("engine_failed", "/m", PROBLEM, True),
-        ("request_started", ONE, 9, 3),
+        ("request_started", RequestStarted(ONE, n_prompt=9, n_cached=3)),
         ("prefill_progressed", ONE, 4, 9),
         ("request_failed", ONE, PROBLEM),
     ]

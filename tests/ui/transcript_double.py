@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from PySide6.QtCore import QUrl, Signal
+from PySide6.QtCore import QRect, QUrl, Signal
 from PySide6.QtWidgets import QWidget
 
 from ui.widgets.transcript import MessageView
@@ -16,6 +16,7 @@ class FakeTranscript(QWidget):
     edit_requested = Signal(int)
     sibling_requested = Signal(int, int)
     retry_requested = Signal(int)
+    explanation_requested = Signal(int, QRect)
     link_activated = Signal(QUrl)
 
     def __init__(self) -> None:

@@ -18,6 +18,7 @@ _CUT_SHORT = {
     FinishReason.MAX_TOKENS: "cut at the length limit",
     FinishReason.CONTEXT_FULL: "cut because the context is full",
 }
+_EXPLAIN = "Why did this take that long?"
 
 
 def view_of(message: Message, live_text: str | None = None) -> MessageView:
@@ -28,7 +29,7 @@ def view_of(message: Message, live_text: str | None = None) -> MessageView:
         text=message.content if live_text is None else live_text,
         status=_STATUS[message.state],
         facts=facts(message.stats),
-        facts_tooltip=facts_explained(message.stats),
+        facts_tooltip=_EXPLAIN if message.stats is not None else "",
         error=error_text(message.error),
         sibling_number=message.sibling_number,
         n_siblings=message.n_siblings,
@@ -47,27 +48,12 @@ def facts(stats: AnswerStats | None) -> str:
     if stats is None:
         return ""
     parts = [
-        f"{_speed(stats.tokens_per_s)} tok/s" if stats.tokens_per_s else "",
+        f"{speed_text(stats.tokens_per_s)} tok/s" if stats.tokens_per_s else "",
         f"first token {stats.first_token_s:.2f} s" if stats.first_token_s is not None else "",
         _memory(stats),
         _CUT_SHORT.get(stats.finish_reason, ""),
     ]
     return "  ·  ".join(part for part in parts if part)
-
-
-def facts_explained(stats: AnswerStats | None) -> str:
-    """The same in sentences, one a line."""
-    if stats is None:
-        return ""
-    speed = f" at {_speed(stats.tokens_per_s)} tokens a second" if stats.tokens_per_s else ""
-    lines = [
-        f"Answered by {stats.model_name}." if stats.model_name else "",
-        f"{stats.n_output:,} tokens were written{speed}.",
-        f"The first came after {stats.first_token_s:.2f} s." if stats.first_token_s is not None else "",
-        f"Of {stats.n_prompt:,} tokens before it, {stats.n_cached:,} were remembered and not read again.",
-        f"{context_used(stats):,} of the {stats.n_ctx:,} tokens of context are used.",
-    ]
-    return "\n".join(line for line in lines if line)
 
 
 def context_used(stats: AnswerStats) -> int:
@@ -76,11 +62,14 @@ def context_used(stats: AnswerStats) -> int:
 
 
 def _memory(stats: AnswerStats) -> str:
-    if stats.n_cached:
-        return f"{stats.n_cached:,} of {stats.n_prompt:,} tokens remembered"
+    reuse = stats.reuse
+    n_remembered = stats.n_cached if reuse is None else reuse.n_cells + reuse.n_ram + reuse.n_disk
+    if n_remembered:
+        return f"{n_remembered:,} of {stats.n_prompt:,} tokens remembered"
     return f"{stats.n_prompt:,} tokens read"
 
 
-def _speed(tokens_per_s: float | None) -> str:
+def speed_text(tokens_per_s: float | None) -> str:
+    """Tokens a second with as many figures as mean something."""
     value = tokens_per_s or 0.0
     return f"{value:.1f}" if value < 10 else f"{value:.0f}"

@@ -6,6 +6,7 @@ from PySide6.QtCore import QRectF, QSize, Qt, Signal
 from PySide6.QtGui import QKeyEvent, QPainter, QPaintEvent, QPen, QResizeEvent, QTextBlockFormat, QTextCursor
 from PySide6.QtWidgets import QHBoxLayout, QSizePolicy, QTextEdit, QVBoxLayout, QWidget
 
+from ui.chat.overflow_offer import OverflowOffer
 from ui.theme import theme
 from ui.widgets.buttons import IconButton, TextButton
 from ui.widgets.gauge import ContextGauge
@@ -77,6 +78,7 @@ class Composer(QWidget):
 
     submitted = Signal(str)
     stop_requested = Signal()
+    edited = Signal()
     edit_cancelled = Signal()
     model_wanted = Signal()
 
@@ -85,7 +87,9 @@ class Composer(QWidget):
         self.setMaximumWidth(theme.size("page-width"))
         self._streaming = False
         self._busy = False
+        self._overlong = False
         self._blocked_by: str | None = None
+        self.offer = OverflowOffer()
         self._edit = ComposerText()
         self._editing = self._make_editing_row()
         self._reason = ElidedLabel("", "small", "dim")
@@ -94,8 +98,9 @@ class Composer(QWidget):
         self.button = IconButton("arrow-up", "Send", keys="Enter", kind="send")
         self.button.setFixedSize(theme.size("send-button"), theme.size("send-button"))
         self._lay_out()
-        self._edit.send_requested.connect(self._submit)
+        self._edit.send_requested.connect(self.send)
         self._edit.textChanged.connect(self._refresh)
+        self._edit.textChanged.connect(self.edited)
         self._choose.clicked.connect(self.model_wanted)
         self.button.clicked.connect(self._on_button)
         self._refresh()
@@ -145,6 +150,11 @@ class Composer(QWidget):
         self._blocked_by = reason
         self._refresh()
 
+    def set_overlong(self, overlong: bool) -> None:
+        """While what would be sent does not fit into the context, it can only be changed; the offer says more."""
+        self._overlong = overlong
+        self._refresh()
+
     def set_editing(self, editing: bool) -> None:
         self._editing.setVisible(editing)
 
@@ -157,7 +167,8 @@ class Composer(QWidget):
         painter.setBrush(theme.color("surface"))
         painter.drawRoundedRect(card, theme.size("radius-composer"), theme.size("radius-composer"))
 
-    def _submit(self) -> None:
+    def send(self) -> None:
+        """What Enter does."""
         if self._can_send():
             self.submitted.emit(self.text)
 
@@ -165,10 +176,11 @@ class Composer(QWidget):
         if self._streaming:
             self.stop_requested.emit()
         else:
-            self._submit()
+            self.send()
 
     def _can_send(self) -> bool:
-        return bool(self.text.strip()) and self._blocked_by is None and not (self._busy or self._streaming)
+        is_free = not (self._busy or self._streaming or self._overlong)
+        return is_free and bool(self.text.strip()) and self._blocked_by is None
 
     def _refresh(self) -> None:
         if self._streaming:
@@ -202,6 +214,7 @@ class Composer(QWidget):
         layout = QVBoxLayout(self)
         layout.setContentsMargins(theme.space(4), theme.space(3), theme.space(4), theme.space(2) + theme.space(1) // 2)
         layout.setSpacing(theme.space(2))
+        layout.addWidget(self.offer)
         layout.addWidget(self._editing)
         layout.addWidget(self._edit)
         layout.addLayout(foot)

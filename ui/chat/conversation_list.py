@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import QModelIndex, QPersistentModelIndex, QPoint, QRect, QSize, Qt, Signal
+from PySide6.QtCore import QModelIndex, QPersistentModelIndex, QPoint, QPointF, QRect, QRectF, QSize, Qt, Signal
 from PySide6.QtGui import QFontMetrics, QKeyEvent, QPainter
 from PySide6.QtWidgets import (
     QAbstractItemView,
@@ -17,7 +17,8 @@ from PySide6.QtWidgets import (
 
 from ui.models.conversations import ConversationListModel, ConversationRole
 from ui.theme import theme
-from ui.widgets.icons import icon
+from ui.widgets.dots import paint_dot
+from ui.widgets.icons import icon, paint_icon
 
 _Index = QModelIndex | QPersistentModelIndex
 
@@ -28,6 +29,8 @@ class ConversationList(QListView):
     opened = Signal(int)
     confirmed = Signal()
     delete_requested = Signal(int)
+    pin_requested = Signal(int, bool)
+    forget_requested = Signal(int)
     undo_requested = Signal()
 
     def __init__(self, model: ConversationListModel) -> None:
@@ -97,14 +100,33 @@ class ConversationList(QListView):
         if conversation_id is None:
             return
         menu = QMenu(self)
+        self._add_memory_actions(menu, conversation_id)
+        menu.addSeparator()
         menu.addAction(icon("pencil", "dim"), "Rename", lambda: self.edit(index))
         menu.addAction(icon("trash-2", "dim"), "Delete", lambda: self.delete_requested.emit(conversation_id))
         menu.aboutToHide.connect(menu.deleteLater)
         menu.popup(self.viewport().mapToGlobal(at))
 
+    def _add_memory_actions(self, menu: QMenu, conversation_id: int) -> None:
+        is_pinned = self._conversations.is_pinned(conversation_id)
+        pin = menu.addAction(
+            icon("check" if is_pinned else "pin", "dim"),
+            "Keep ready",
+            lambda: self.pin_requested.emit(conversation_id, not is_pinned),
+        )
+        pin.setCheckable(True)
+        pin.setChecked(is_pinned)
+        forget = menu.addAction(
+            icon("rotate-ccw", "dim"), "Forget what was read", lambda: self.forget_requested.emit(conversation_id)
+        )
+        forget.setEnabled(self._conversations.is_remembered(conversation_id))
+
 
 class _RowDelegate(QStyledItemDelegate):
-    """Headings in small type, conversations as rounded rows, found ones with the place below the title."""
+    """Headings in small type, conversations as rounded rows, found ones with the place below the title.
+
+    On the right a dot says where the model keeps it, and a pin that it stays there.
+    """
 
     def sizeHint(self, option: QStyleOptionViewItem, index: _Index) -> QSize:
         if index.data(ConversationRole.ID) is None:
@@ -132,6 +154,7 @@ class _RowDelegate(QStyledItemDelegate):
         row = self._row_rect(option.rect)
         self._paint_ground(painter, option, row, selected)
         inner = row.adjusted(theme.space(2), 0, -theme.space(2), 0)
+        inner.setRight(self._paint_badge(painter, inner, index))
         snippet = index.data(ConversationRole.SNIPPET)
         if snippet:
             inner.adjust(0, theme.space(1), 0, -theme.space(1))
@@ -142,6 +165,21 @@ class _RowDelegate(QStyledItemDelegate):
             _draw_elided(painter, snippet_rect, snippet, "small", "dim")
         else:
             _draw_elided(painter, inner, index.data(), "strong" if selected else "ui", "text")
+
+    def _paint_badge(self, painter: QPainter, inner: QRect, index: _Index) -> int:
+        """Returns where the words have to end."""
+        right = inner.right()
+        tier = index.data(ConversationRole.TIER)
+        if tier is not None:
+            radius = theme.exact_size("dot") / 2
+            paint_dot(painter, QPointF(right - radius, inner.center().y() + 0.5), tier.value)
+            right -= theme.size("dot") + theme.space(2)
+        if index.data(ConversationRole.IS_PINNED):
+            side = theme.size("pin")
+            place = QRectF(right - side, inner.center().y() - side / 2 + 0.5, side, side)
+            paint_icon(painter, place, "pin", theme.color("dim"))
+            right -= side + theme.space(1)
+        return right
 
     def _paint_ground(self, painter: QPainter, option: QStyleOptionViewItem, row: QRect, selected: bool) -> None:
         hovered = bool(option.state & QStyle.StateFlag.State_MouseOver)

@@ -11,6 +11,9 @@ from PySide6.QtCore import QObject, QTimer, Signal
 from app.chats import ChatService
 from app.chats.types import ConversationSummary
 from app.settings import SettingsStore
+from engine.events import CacheChanged
+from engine.reuse import ConversationCache
+from ui.bridge import EngineBridge
 from ui.chat.sidebar import Sidebar
 from ui.tasks import Operation
 
@@ -30,6 +33,7 @@ class ConversationsControl(QObject):
         sidebar: Sidebar,
         chats: ChatService,
         settings: SettingsStore,
+        bridge: EngineBridge,
         queue: Executor,
         today: Callable[[], datetime] = datetime.now,
     ) -> None:
@@ -48,7 +52,12 @@ class ConversationsControl(QObject):
         sidebar.list.opened.connect(self.open)
         sidebar.list.delete_requested.connect(self.delete)
         sidebar.list.undo_requested.connect(sidebar.toast.act)
+        sidebar.list.pin_requested.connect(self.pin)
+        sidebar.list.forget_requested.connect(chats.forget)
         sidebar.conversations.renamed.connect(self.rename)
+        sidebar.conversations.show_pins(settings.current.pinned_conversations)
+        bridge.cache_changed.connect(self._show_cache)
+        self._show_cache(bridge.cache)
 
     def start(self) -> None:
         """Show the list, and the conversation that was open when Hearth ended."""
@@ -79,6 +88,11 @@ class ConversationsControl(QObject):
 
         self._run(lambda: self._chats.rename(conversation_id, title), done)
 
+    def pin(self, conversation_id: int, is_pinned: bool) -> None:
+        """Let the model keep it longest, or no longer."""
+        self._chats.pin(conversation_id, is_pinned)
+        self._sidebar.conversations.show_pins(self._settings.current.pinned_conversations)
+
     def delete(self, conversation_id: int) -> None:
         """Take it out of the list, and offer the way back for a moment."""
         title = self._sidebar.conversations.title_of(conversation_id)
@@ -98,6 +112,9 @@ class ConversationsControl(QObject):
             self.open(conversation_id)
 
         self._run(lambda: self._chats.restore(conversation_id), done)
+
+    def _show_cache(self, cache: CacheChanged | None) -> None:
+        self._sidebar.conversations.show_caches(None if cache is None else _by_conversation(cache))
 
     def _on_first_list(self, conversations: list[ConversationSummary]) -> None:
         self._show_all(conversations)
@@ -127,3 +144,8 @@ class ConversationsControl(QObject):
 
     def _run(self, fn: Callable[[], object], done: Callable[..., None]) -> None:
         Operation(fn, owner=self).success(done).failure(self.failed.emit).run(self._queue)
+
+
+def _by_conversation(cache: CacheChanged) -> dict[int, ConversationCache]:
+    """The API names its conversations as it likes; those are not in the list."""
+    return {int(known.id): known for known in cache.conversations if known.id.isascii() and known.id.isdigit()}

@@ -5,18 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable
 from concurrent.futures import Executor
 
-from PySide6.QtCore import QObject, QUrl
+from PySide6.QtCore import QObject, QRect, QUrl
 from PySide6.QtGui import QDesktopServices
 
 from app.chats import ChatService
 from app.chats.types import Message, MessageState, Thread, message_id_of, request_id_of
-from engine.errors import ErrorInfo
-from engine.events import RequestFinished
+from engine.errors import ContextTooLong, ErrorInfo
+from engine.events import RequestFinished, RequestStarted
 from engine.types import RequestId
 from ui.bridge import EngineBridge
 from ui.chat.answers import context_used, view_of
 from ui.chat.conversations import ConversationsControl
 from ui.chat.drafts import Drafts
+from ui.chat.explanation import show_explanation
+from ui.chat.length import LengthControl, Subject
 from ui.chat.model_control import ModelControl, ModelState
 from ui.chat.view import ChatView
 from ui.errors import describe
@@ -42,6 +44,7 @@ class ChatPage(QObject):
         bridge: EngineBridge,
         conversations: ConversationsControl,
         models: ModelControl,
+        length: LengthControl,
         queue: Executor,
     ) -> None:
         super().__init__(view)
@@ -52,6 +55,7 @@ class ChatPage(QObject):
         self._bridge = bridge
         self._conversations = conversations
         self._models = models
+        self._length = length
         self._queue = queue
         self._open_id: int | None = None
         self._has_opened = False
@@ -68,10 +72,12 @@ class ChatPage(QObject):
         conversations.renamed.connect(self._on_renamed)
         conversations.failed.connect(self._show_error)
         models.changed.connect(self._on_model_changed)
+        length.roll_chosen.connect(self._go_on_rolling)
 
     def open(self, conversation_id: int | None) -> None:
         """Show a conversation, or with None an empty page that becomes one with the first message."""
         self._leave_edit()
+        self._length.look_at(None)
         self._drafts.keep(self._open_id if self._has_opened else conversation_id, self._composer.text)
         self._has_opened = True  # what was typed before the first conversation was open belongs to that one
         self._open_id = conversation_id
@@ -86,12 +92,13 @@ class ChatPage(QObject):
     def submit(self, text: str) -> None:
         """Send what the composer holds. The text stays there until it is saved."""
         at, editing, model_name = self._open_id, self._editing, self._models.name
+        overflow = self._length.take_overflow()
         self._composer.set_busy(True)
 
         def send() -> Thread:
             if editing is not None:
-                return self._chats.edit(editing, text, model_name)
-            return self._chats.send(at, text, model_name)
+                return self._chats.edit(editing, text, model_name, overflow)
+            return self._chats.send(at, text, model_name, overflow)
 
         Operation(send, owner=self).success(lambda thread: self._on_sent(at, thread)).failure(
             lambda error: self._on_not_sent(at, error)
@@ -118,6 +125,7 @@ class ChatPage(QObject):
         self._transcript.retry_requested.connect(self._regenerate)
         self._transcript.edit_requested.connect(self._edit)
         self._transcript.sibling_requested.connect(self._show_sibling)
+        self._transcript.explanation_requested.connect(self._explain)
         self._transcript.link_activated.connect(self._confirm_link)
 
     def _connect_bridge(self) -> None:
@@ -139,6 +147,7 @@ class ChatPage(QObject):
         self._refresh_composer()
         self._refresh_welcome()
         self._show_saving_problem()
+        self._measure()
 
     def _show(self, thread: Thread) -> None:
         if thread.conversation.id != self._open_id:
@@ -152,6 +161,7 @@ class ChatPage(QObject):
         self._refresh_composer()
         self._refresh_progress()
         self._show_saving_problem()
+        self._measure()
         self._settle_what_ended()
 
     def _settle_what_ended(self) -> None:
@@ -181,6 +191,19 @@ class ChatPage(QObject):
             self._composer.gauge.show_usage(context_used(stats), stats.n_ctx)
         else:
             self._composer.gauge.hide()
+
+    def _measure(self) -> None:
+        """Have it read ahead, which tells how long it is."""
+        overlong = self._overlong_answer()
+        problem = overlong.error.text if overlong is not None and overlong.error is not None else None
+        is_answered = self._streaming_id() is not None
+        self._length.look_at(Subject(self._open_id, self._editing, is_answered, problem))
+
+    def _overlong_answer(self) -> Message | None:
+        """The last answer, if there is none because the conversation was too long."""
+        last = next(reversed(self._messages()), None)
+        is_overlong = last is not None and last.error is not None and last.error.kind == ContextTooLong.__name__
+        return last if is_overlong else None
 
     def _refresh_composer(self) -> None:
         self._composer.block(self._models.blocks_sending)
@@ -234,7 +257,16 @@ class ChatPage(QObject):
         if self._models.blocks_sending is not None:
             self._models.open_picker()
         else:
-            self._run(lambda: self._chats.regenerate(answer_id, model_name), self._show)
+            overflow = self._length.take_overflow()
+            self._run(lambda: self._chats.regenerate(answer_id, model_name, overflow), self._show)
+
+    def _go_on_rolling(self) -> None:
+        """Send what is written; else ask again for what was too long. With neither, the next message goes so."""
+        failed = self._overlong_answer()
+        if self._composer.text.strip():
+            self._composer.send()
+        elif failed is not None:
+            self._regenerate(failed.id)
 
     def _show_sibling(self, message_id: int, step: int) -> None:
         self._run(lambda: self._chats.show_sibling(message_id, step), self._show)
@@ -250,12 +282,14 @@ class ChatPage(QObject):
         self._editing = message_id
         self._composer.set_editing(True)
         self._composer.set_text(message.content)
+        self._measure()
         self._composer.focus()
 
     def _leave_edit(self) -> None:
         if self._editing is not None:
             self._end_edit()
             self._composer.set_text(self._drafts.of(self._open_id))
+            self._measure()
 
     def _end_edit(self) -> None:
         self._editing = None
@@ -263,10 +297,10 @@ class ChatPage(QObject):
 
     # -- what the engine tells
 
-    def _on_started(self, request_id: RequestId, n_prompt: int, n_cached: int) -> None:
-        message_id = self._shown_message(request_id)
+    def _on_started(self, event: RequestStarted) -> None:
+        message_id = self._shown_message(event.request_id)
         if message_id is not None:
-            self._transcript.set_progress(message_id, f"Reading {n_prompt - n_cached:,} tokens")
+            self._transcript.set_progress(message_id, f"Reading {event.n_prompt - event.n_cached:,} tokens")
 
     def _on_prefill(self, request_id: RequestId, n_done: int, n_prompt: int) -> None:
         message_id = self._shown_message(request_id)
@@ -304,6 +338,7 @@ class ChatPage(QObject):
         self._show_usage()
         self._refresh_composer()
         self._show_saving_problem()
+        self._measure()
 
     # -- the rest
 
@@ -324,6 +359,11 @@ class ChatPage(QObject):
     def _on_renamed(self, conversation_id: int, title: str) -> None:
         if conversation_id == self._open_id:
             self._view.title.set_title(title, editable=True)
+
+    def _explain(self, message_id: int, place: QRect) -> None:
+        stats = next((message.stats for message in self._messages() if message.id == message_id), None)
+        if stats is not None:
+            show_explanation(self._view.window(), stats, place)
 
     def _confirm_link(self, url: QUrl) -> None:
         sheet = Sheet(self._view.window(), "Open this link?", url.toDisplayString())

@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime
 from enum import IntEnum
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QAbstractListModel, QModelIndex, QPersistentModelIndex, Qt, Signal
 
+from ui.models.memory import Tier, cache_text, tier_of
 from ui.models.words import group_label
 
 if TYPE_CHECKING:
     from app.chats.types import ConversationSummary
+    from engine.reuse import ConversationCache
 
 _Index = QModelIndex | QPersistentModelIndex
 
 
 class ConversationRole(IntEnum):
-    """``ID`` is None for a heading."""
+    """``ID`` is None for a heading; ``TIER`` is None for one, and while no model is there to remember anything."""
 
     ID = Qt.ItemDataRole.UserRole
     SNIPPET = Qt.ItemDataRole.UserRole + 1
+    TIER = Qt.ItemDataRole.UserRole + 2
+    IS_PINNED = Qt.ItemDataRole.UserRole + 3
 
 
 class ConversationListModel(QAbstractListModel):
@@ -32,6 +36,8 @@ class ConversationListModel(QAbstractListModel):
     def __init__(self) -> None:
         super().__init__()
         self._rows: list[str | ConversationSummary] = []
+        self._caches: Mapping[int, ConversationCache] | None = None
+        self._pinned: frozenset[int] = frozenset()
 
     def show_by_time(self, conversations: Sequence[ConversationSummary], today: date) -> None:
         """Newest first, as the service gives them."""
@@ -48,6 +54,23 @@ class ConversationListModel(QAbstractListModel):
     def show_results(self, conversations: Sequence[ConversationSummary]) -> None:
         """What a search found, in its order and without headings."""
         self._replace(list(conversations))
+
+    def show_caches(self, caches: Mapping[int, ConversationCache] | None) -> None:
+        """What the model remembers, by conversation; None while there is no model."""
+        self._caches = caches
+        self._tell_of_badges()
+
+    def show_pins(self, conversation_ids: Iterable[int]) -> None:
+        self._pinned = frozenset(conversation_ids)
+        self._tell_of_badges()
+
+    def is_pinned(self, conversation_id: int) -> bool:
+        return conversation_id in self._pinned
+
+    def is_remembered(self, conversation_id: int) -> bool:
+        """Whether the model keeps anything of it."""
+        cache = (self._caches or {}).get(conversation_id)
+        return cache is not None and bool(cache.cells_bytes or cache.ram_bytes or cache.disk_bytes)
 
     def row_of(self, conversation_id: int | None) -> int | None:
         for row, item in enumerate(self._rows):
@@ -82,7 +105,7 @@ class ConversationListModel(QAbstractListModel):
         item = self._rows[index.row()]
         if isinstance(item, str):
             return item if role in (Qt.ItemDataRole.DisplayRole, Qt.ItemDataRole.AccessibleTextRole) else None
-        return _conversation_data(item, role)
+        return self._conversation_data(item, role)
 
     def flags(self, index: _Index) -> Qt.ItemFlag:
         if not index.isValid() or isinstance(self._rows[index.row()], str):
@@ -104,15 +127,33 @@ class ConversationListModel(QAbstractListModel):
             self._rows = rows
             self.endResetModel()
 
+    def _tell_of_badges(self) -> None:
+        if self._rows:
+            roles = [ConversationRole.TIER, ConversationRole.IS_PINNED, Qt.ItemDataRole.ToolTipRole]
+            self.dataChanged.emit(self.index(0), self.index(len(self._rows) - 1), roles)
 
-def _conversation_data(item: ConversationSummary, role: int) -> object:
-    match role:
-        case Qt.ItemDataRole.DisplayRole | Qt.ItemDataRole.EditRole | Qt.ItemDataRole.ToolTipRole:
-            return item.title
-        case Qt.ItemDataRole.AccessibleTextRole:
-            return f"{item.title}. {item.snippet}" if item.snippet else item.title
-        case ConversationRole.ID:
-            return item.id
-        case ConversationRole.SNIPPET:
-            return item.snippet
-    return None
+    def _conversation_data(self, item: ConversationSummary, role: int) -> object:
+        match role:
+            case Qt.ItemDataRole.DisplayRole | Qt.ItemDataRole.EditRole:
+                return item.title
+            case Qt.ItemDataRole.ToolTipRole:
+                return "\n".join(part for part in (item.title, self._memory_text(item.id)) if part)
+            case Qt.ItemDataRole.AccessibleTextRole:
+                return ". ".join(part for part in (item.title, item.snippet, self._memory_text(item.id)) if part)
+            case ConversationRole.ID:
+                return item.id
+            case ConversationRole.SNIPPET:
+                return item.snippet
+            case ConversationRole.TIER:
+                return self._tier(item.id)
+            case ConversationRole.IS_PINNED:
+                return item.id in self._pinned
+        return None
+
+    def _tier(self, conversation_id: int) -> Tier | None:
+        return None if self._caches is None else tier_of(self._caches.get(conversation_id))
+
+    def _memory_text(self, conversation_id: int) -> str:
+        pin = "kept ready" if conversation_id in self._pinned else ""
+        known = "" if self._caches is None else cache_text(self._caches.get(conversation_id))
+        return "; ".join(part for part in (known, pin) if part)

@@ -5,20 +5,22 @@ from __future__ import annotations
 from pathlib import Path
 
 from PySide6.QtCore import Qt
-from PySide6.QtWidgets import QFrame, QHBoxLayout, QPlainTextEdit, QScrollArea, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QPlainTextEdit, QScrollArea, QVBoxLayout, QWidget
 
 from ui.theme import theme
 from ui.widgets.banner import BannerArea
 from ui.widgets.buttons import Segments, TextButton
 from ui.widgets.card import Card
-from ui.widgets.fields import NumberField, SliderField
+from ui.widgets.fields import NumberField, SizeField, SliderField
 from ui.widgets.labels import label
 
 APPEARANCES = ("System", "Light", "Dark")
 CONTEXT_CHOICES = ("Automatic", "Fixed")
+OVERFLOW_CHOICES = ("Leave the oldest turns out", "Stop and ask")
 
 _MIN_N_CTX, _MAX_N_CTX, _N_CTX_STEP = 256, 4_194_304, 1024
 _MAX_TEMPERATURE, _TEMPERATURE_STEP = 2.0, 0.05
+_RAM_STEP_BYTES, _DISK_STEP_BYTES = 250_000_000, 500_000_000
 
 
 class PreferencesView(QWidget):
@@ -36,6 +38,7 @@ class PreferencesView(QWidget):
         self.load_again.hide()
         self.temperature = SliderField("Temperature", _MAX_TEMPERATURE, _TEMPERATURE_STEP)
         self.system_prompt = self._make_system_prompt()
+        self.memory = MemoryCard()
         self.files = Card()
         self.about = Card()
         self.about.add_row(f"Hearth {version}".strip(), "Runs language models on this machine. MIT licence.")
@@ -69,6 +72,7 @@ class PreferencesView(QWidget):
         for title, card in (
             ("Appearance", self._make_appearance()),
             ("Model", self._make_model()),
+            ("Memory", self.memory),
             ("Files", self.files),
             ("About", self.about),
         ):
@@ -104,6 +108,45 @@ class PreferencesView(QWidget):
         field.setTabChangesFocus(True)
         field.setFixedHeight(theme.size("prompt-height"))
         return field
+
+
+class MemoryCard(Card):
+    """``ram_use`` and ``disk_use`` say what is taken now."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.ram = SizeField("RAM for conversations", _RAM_STEP_BYTES)
+        self.disk = SizeField("Disk space for conversations", _DISK_STEP_BYTES)
+        self.ram_use = _use_label()
+        self.disk_use = _use_label()
+        self.overflow = Segments(OVERFLOW_CHOICES, "A conversation that gets too long")
+        self.add_row(
+            "In RAM",
+            "What was read of conversations waits here, so that it need not be read again.",
+            _above(self.ram, self.ram_use),
+        )
+        self.add_row(
+            "On disk",
+            "What does not fit into RAM, and what is there again after the next start.",
+            _above(self.disk, self.disk_use),
+        )
+        self.add_row("Too long", "When a conversation no longer fits into the context.", self.overflow)
+
+
+def _use_label() -> QLabel:
+    made = label("", "small", "dim", wrap=True)
+    made.setAlignment(Qt.AlignmentFlag.AlignRight)
+    return made
+
+
+def _above(control: QWidget, words: QLabel) -> QWidget:
+    both = QWidget()
+    column = QVBoxLayout(both)
+    column.setContentsMargins(0, 0, 0, 0)
+    column.setSpacing(0)
+    column.addWidget(control)
+    column.addWidget(words)
+    return both
 
 
 def _scrolled(column: QWidget) -> QScrollArea:

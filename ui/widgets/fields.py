@@ -75,6 +75,58 @@ class SliderField(QWidget):
         self._number.setText(f"{self.value():.2f}")
 
 
+class SizeField(QWidget):
+    """A slider over gigabytes, and the number. ``changed`` carries bytes, once a choice is made and not on its way."""
+
+    changed = Signal(object)  # int; Qt's own is too small
+
+    def __init__(self, name: str, step_bytes: int) -> None:
+        super().__init__()
+        self._name = name
+        self._step_bytes = step_bytes
+        self._slider = _Slider(Qt.Orientation.Horizontal)
+        self._slider.setTracking(False)
+        self._slider.setFixedWidth(theme.size("slider-width"))
+        self.setFocusProxy(self._slider)
+        self._number = label("", "figures")
+        self._number.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
+        self._number.setFixedWidth(theme.space(16))
+        layout = QHBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(theme.space(2))
+        layout.addWidget(self._slider)
+        layout.addWidget(self._number)
+        self._slider.sliderMoved.connect(self._show_number)
+        self._slider.valueChanged.connect(self._on_chosen)
+
+    def set_limit(self, size_bytes: int) -> None:
+        """The most that can be chosen, but never less than what is chosen."""
+        n_steps = max(1, size_bytes // self._step_bytes, self._slider.value())
+        self._slider.setMaximum(n_steps)
+        self._slider.setPageStep(max(1, n_steps // 10))
+
+    def set_value(self, size_bytes: int) -> None:
+        """Show a size without telling anyone."""
+        n_steps = round(size_bytes / self._step_bytes)
+        self._slider.blockSignals(True)
+        self._slider.setMaximum(max(n_steps, self._slider.maximum()))
+        self._slider.setValue(n_steps)
+        self._slider.blockSignals(False)
+        self._show_number(n_steps)
+
+    def value(self) -> int:
+        return self._slider.value() * self._step_bytes
+
+    def _on_chosen(self, n_steps: int) -> None:
+        self._show_number(n_steps)
+        self.changed.emit(self.value())
+
+    def _show_number(self, n_steps: int) -> None:
+        text = f"{n_steps * self._step_bytes / 1e9:.4g} GB"
+        self._number.setText(text)
+        self._slider.setAccessibleName(f"{self._name}: {text}")
+
+
 class EditableTitle(QStackedWidget):
     """A heading; a double click or F2 turns it into a field. ``renamed`` carries a new, non-empty title."""
 

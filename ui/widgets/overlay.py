@@ -1,4 +1,4 @@
-"""Cards above the page, inside the window: a popup beside what opened it, and a sheet that asks something.
+"""Cards above the page, inside the window: beside what opened them, or in the middle to ask something.
 
 They are children of the window, not windows: corners stay round and shadows soft without a compositor, and no
 window manager has a say.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from PySide6.QtCore import QEvent, QObject, QPoint, QRectF, Qt, Signal
+from PySide6.QtCore import QEvent, QObject, QPoint, QRect, QRectF, Qt, Signal
 from PySide6.QtGui import QKeyEvent, QMouseEvent, QPainter, QPaintEvent
 from PySide6.QtWidgets import QApplication, QFrame, QHBoxLayout, QPlainTextEdit, QVBoxLayout, QWidget
 
@@ -116,6 +116,26 @@ class Popup(Overlay):
         below = self._anchor.mapTo(self._host, QPoint(self._anchor.width(), self._anchor.height()))
         height = min(card.sizeHint().height(), self.height() - below.y() - 2 * margin)
         card.setGeometry(max(margin, below.x() - width), below.y() + margin, width, height)
+
+
+class Popover(Overlay):
+    """A card that explains a place of ``host``: below it, or above where there is more room. It deletes itself."""
+
+    def __init__(self, host: QWidget, place: QRect, card: QWidget) -> None:
+        super().__init__(host, card)
+        self._place_on_host = place
+        self.closed.connect(self.deleteLater)
+
+    def _place(self, card: QWidget) -> None:
+        margin = theme.space(2)
+        place = self._place_on_host
+        width = min(theme.size("popover-width"), self.width() - 2 * margin)
+        left = min(max(margin, place.right() + 1 - width), self.width() - margin - width)
+        room_above, room_below = place.top() - 2 * margin, self.height() - place.bottom() - 2 * margin
+        height = card.heightForWidth(width) if card.hasHeightForWidth() else card.sizeHint().height()
+        height = min(height, max(room_above, room_below))
+        top = place.bottom() + margin if height <= room_below else place.top() - margin - height
+        card.setGeometry(left, top, width, height)
 
 
 class Sheet(Overlay):

@@ -1,4 +1,4 @@
-"""A process that keeps conversations on disk until it is killed. Says a line after each."""
+"""A process that keeps conversations on disk until it is killed. Says a line when one is there, and begins the next."""
 
 from __future__ import annotations
 
@@ -16,8 +16,7 @@ def main(folder: Path, first: int) -> None:
         ledger.compute(running)
         ledger.kv.idle_work()
         ledger.close(running)
-        while ledger.kv.idle_work():
-            pass
+        ledger.settle()
         sys.stdout.write(f"{number}\n")
         sys.stdout.flush()
 

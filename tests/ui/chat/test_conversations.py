@@ -7,7 +7,10 @@ from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QLineEdit, QMenu
 
 from engine.errors import StorageError
+from engine.events import CacheChanged, ModelUnloaded
+from engine.reuse import ConversationCache, KvUsage
 from tests.ui.world import World
+from ui.models.conversations import ConversationRole
 
 
 def three_conversations(world: World) -> None:
@@ -166,12 +169,125 @@ def test_the_menu_offers_what_the_keys_do(world: World) -> None:
 
     view.customContextMenuRequested.emit(first)
     menu = view.findChild(QMenu)
-    assert [action.text() for action in menu.actions()] == ["Rename", "Delete"]
-    menu.actions()[1].trigger()
+    assert [action.text() for action in menu.actions()] == [
+        "Keep ready",
+        "Forget what was read",
+        "",
+        "Rename",
+        "Delete",
+    ]
+    menu.actions()[-1].trigger()
     menu.close()
     world.settle()
 
     assert "  Rayleigh" not in world.rows()
+
+
+USAGE = KvUsage(
+    cells_used=300, n_cells=4096, ram_bytes=0, ram_budget_bytes=1, disk_bytes=0, disk_budget_bytes=1, n_pages=1
+)
+
+
+def remember(world: World, conversation_id: int, *, n_cells: int = 0, n_ram: int = 0) -> None:
+    n_bytes = 1000
+    cache = ConversationCache(
+        str(conversation_id),
+        300,
+        n_cells,
+        n_ram,
+        0,
+        300 - n_cells - n_ram,
+        n_cells * n_bytes,
+        n_ram * n_bytes,
+        0,
+        False,
+    )
+    of_the_api = ConversationCache("chat-7", 300, 300, 0, 0, 0, 1, 0, 0, False)
+    world.engine.emit(CacheChanged((cache, of_the_api), USAGE))
+    world.settle()
+
+
+def badges(world: World) -> list[str]:
+    """``title: tier``, with a star for what is kept ready."""
+    model = world.chat.sidebar.conversations
+    shown = []
+    for row in range(model.rowCount()):
+        index = model.index(row)
+        if index.data(ConversationRole.ID) is not None:
+            tier = index.data(ConversationRole.TIER)
+            star = "*" if index.data(ConversationRole.IS_PINNED) else ""
+            shown.append(f"{index.data()}{star}: {tier.name.lower() if tier else None}")
+    return shown
+
+
+def menu_on(world: World, row: int) -> QMenu:
+    view = world.chat.sidebar.list
+    view.customContextMenuRequested.emit(view.visualRect(view.model().index(row, 0)).center())
+    return next(menu for menu in view.findChildren(QMenu) if menu.isVisible())
+
+
+def test_badges_say_where_each_conversation_is_kept(world: World) -> None:
+    three_conversations(world)
+    assert badges(world) == ["Rayleigh: None", "Tax letter: None", "Heat pumps: None"]
+
+    remember(world, 2, n_cells=300)
+    assert badges(world) == ["Rayleigh: cold", "Tax letter: ready", "Heat pumps: cold"]
+    tax = world.chat.sidebar.conversations.index(2)
+    assert tax.data(Qt.ItemDataRole.ToolTipRole) == "Tax letter\n300 tokens, 300 kB, ready"
+    assert tax.data(Qt.ItemDataRole.AccessibleTextRole) == "Tax letter. 300 tokens, 300 kB, ready"
+
+    remember(world, 2, n_ram=290)
+    assert badges(world)[1] == "Tax letter: ram"
+    world.chat.sidebar.list.grab()  # the delegate paints them
+
+
+def test_without_a_model_there_are_no_badges(world: World) -> None:
+    three_conversations(world)
+    remember(world, 2, n_cells=300)
+
+    world.engine.emit(ModelUnloaded("/models/tiny.gguf"))
+    world.settle()
+
+    assert badges(world) == ["Rayleigh: None", "Tax letter: None", "Heat pumps: None"]
+
+
+@pytest.mark.qt_log_ignore("does not support grabbing the keyboard", extend=True)
+def test_a_conversation_is_kept_ready_from_the_menu(world: World) -> None:
+    three_conversations(world)
+    remember(world, 2, n_cells=300)
+
+    menu = menu_on(world, 2)
+    assert not menu.actions()[0].isChecked()
+    menu.actions()[0].trigger()
+    menu.close()
+
+    assert world.engine.pins == [("2", True)]
+    assert badges(world)[1] == "Tax letter*: ready"
+    assert world.settings.current.pinned_conversations == (2,)
+    tax = world.chat.sidebar.conversations.index(2)
+    assert tax.data(Qt.ItemDataRole.AccessibleTextRole) == "Tax letter. 300 tokens, 300 kB, ready; kept ready"
+
+    menu = menu_on(world, 2)
+    assert menu.actions()[0].isChecked()
+    menu.actions()[0].trigger()
+    menu.close()
+    assert world.engine.pins[-1] == ("2", False)
+
+
+@pytest.mark.qt_log_ignore("does not support grabbing the keyboard", extend=True)
+def test_what_was_read_is_forgotten_from_the_menu_where_there_is_something(world: World) -> None:
+    three_conversations(world)
+    remember(world, 2, n_cells=300)
+
+    menu = menu_on(world, 1)
+    assert not menu.actions()[1].isEnabled()
+    menu.close()
+    menu = menu_on(world, 2)
+    menu.actions()[1].trigger()
+    menu.close()
+
+    assert world.engine.drops == ["2"]
+    assert "  Tax letter" in world.rows()
 
 
 def test_a_list_that_cannot_be_read_says_why(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

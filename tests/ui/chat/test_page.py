@@ -48,7 +48,7 @@ def test_the_answer_is_signed_with_the_model_and_says_what_it_cost(world: World)
 
     answer = world.transcript.views[-1]
     assert answer.facts == "6.0 tok/s  ·  first token 0.05 s  ·  4 of 20 tokens remembered"
-    assert "Answered by Tiny." in answer.facts_tooltip
+    assert answer.facts_tooltip == "Why did this take that long?"
 
 
 def test_a_message_can_be_sent_while_the_model_loads(world: World) -> None:

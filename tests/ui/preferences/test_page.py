@@ -1,13 +1,18 @@
 from __future__ import annotations
 
+import msgspec
 import pytest
 from PySide6.QtCore import Qt, QUrl
 from PySide6.QtGui import QDesktopServices
-from PySide6.QtWidgets import QPlainTextEdit
+from PySide6.QtWidgets import QPlainTextEdit, QSlider, QWidget
 
 from app.settings import Theme
 from engine.errors import ErrorInfo
+from engine.events import CacheChanged
+from engine.reuse import KvUsage
+from engine.types import Overflow
 from tests.ui.world import World
+from ui.preferences.memory import limits_of
 from ui.preferences.view import PreferencesView
 from ui.theme import theme
 from ui.widgets.banner import Banner
@@ -105,3 +110,78 @@ def test_settings_that_cannot_be_kept_are_told(
     world.qtbot.waitUntil(lambda: bool(view.findChildren(Banner)))
 
     assert view.findChildren(Banner)[0].accessibleName() == "The disk is full. Free some space."
+
+
+GB = 10**9
+USAGE = KvUsage(
+    cells_used=10,
+    n_cells=4096,
+    ram_bytes=GB * 4 // 10,
+    ram_budget_bytes=2 * GB,
+    disk_bytes=52_000_000,
+    disk_budget_bytes=8 * GB,
+    n_pages=3,
+)
+
+
+def slider(field: QWidget) -> QSlider:
+    proxy = field.focusProxy()
+    assert isinstance(proxy, QSlider)
+    return proxy
+
+
+def test_budgets_count_at_once_for_the_loaded_model_and_the_next(world: World, view: PreferencesView) -> None:
+    world.settle()
+    world.press(slider(view.memory.ram), Qt.Key.Key_Right)
+    world.press(slider(view.memory.disk), Qt.Key.Key_Left)
+
+    assert world.engine.budgets == [(2_250_000_000, 8 * GB), (2_250_000_000, 7_500_000_000)]
+    assert world.settings.current.cache_ram_bytes == 2_250_000_000
+    assert world.settings.current.cache_disk_bytes == 7_500_000_000
+    assert slider(view.memory.ram).accessibleName() == "RAM for conversations: 2.25 GB"
+
+
+def test_a_slider_on_its_way_does_not_empty_anything(world: World, view: PreferencesView) -> None:
+    ram = slider(view.memory.ram)
+    ram.setSliderDown(True)
+    ram.setSliderPosition(0)
+    assert ram.accessibleName() == "RAM for conversations: 0 GB"
+    assert world.engine.budgets == []
+
+    ram.setSliderPosition(4)
+    ram.setSliderDown(False)
+    assert world.engine.budgets == [(GB, 8 * GB)]
+
+
+def test_the_limits_are_those_of_the_machine(world: World, view: PreferencesView) -> None:
+    world.settle()
+    limits = limits_of(world.paths.data)
+
+    assert slider(view.memory.ram).maximum() == max(8, limits.ram_bytes // 250_000_000)
+    assert slider(view.memory.disk).maximum() >= 16
+
+
+def test_what_is_used_now_is_shown(world: World, view: PreferencesView) -> None:
+    assert view.memory.ram_use.text() == ""
+
+    world.engine.emit(CacheChanged((), USAGE))
+    world.settle()
+
+    assert view.memory.ram_use.text() == "0.4 of 2 GB in use"
+    assert view.memory.disk_use.text() == "0.1 of 8 GB in use"
+
+
+def test_a_disk_that_takes_nothing_is_told(world: World, view: PreferencesView) -> None:
+    problem = ErrorInfo("StorageError", "The disk is full, so nothing more is kept on it.")
+    world.engine.emit(CacheChanged((), msgspec.structs.replace(USAGE, disk_problem=problem)))
+    world.settle()
+
+    assert view.memory.disk_use.text() == "The disk is full, so nothing more is kept on it."
+
+
+def test_what_happens_to_a_conversation_that_gets_too_long_can_be_chosen(world: World, view: PreferencesView) -> None:
+    world.click(world.button("A conversation that gets too long: Stop and ask"))
+    assert world.settings.current.overflow is Overflow.STOP
+
+    world.click(world.button("A conversation that gets too long: Leave the oldest turns out"))
+    assert world.settings.current.overflow is Overflow.ROLL

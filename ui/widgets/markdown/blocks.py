@@ -80,7 +80,7 @@ class TextBlock(Block):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlainBlock(Block):
-    """Text that is shown as it is."""
+    """Text that is shown as it is; the pieces of a long one are ``tight``."""
 
     text: str
 
@@ -107,10 +107,9 @@ class TableBlock(Block):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MathBlock(Block):
-    """A formula that stands alone; ``label`` may be empty."""
+    """A formula that stands alone."""
 
     tex: str
-    label: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

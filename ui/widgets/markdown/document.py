@@ -128,8 +128,6 @@ class BlockDocument(QTextDocument):
         self._prepare(self._sheet.reading_font)
         cursor.setBlockFormat(self._sheet.aligned(Alignment.CENTER, grows=True))
         self._write_formula(Span(block.tex, SpanStyle.MATH | SpanStyle.DISPLAY), cursor, 0, is_alone=True)
-        if block.label:
-            cursor.insertText(f"    ({_safe(block.label)})", self._sheet.characters())
 
     @_write.register
     def _(self, block: TableBlock, cursor: QTextCursor) -> None:

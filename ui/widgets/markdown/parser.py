@@ -39,7 +39,6 @@ _MAX_NESTING = 30
 _BULLETS = ("•", "◦", "▪")
 _TASK = re.compile(r"\[([ xX])\][ \t]+")
 _ALIGNMENTS = {"text-align:center": Alignment.CENTER, "text-align:right": Alignment.END}
-_ITEM_KINDS = (FrameKind.BULLET_ITEM, FrameKind.ORDERED_ITEM)
 
 References = MutableMapping[str, Any]
 """What markdown_it remembers of link definitions, to be handed from one call to the next."""
@@ -97,6 +96,7 @@ def _markdown() -> MarkdownIt:
     markdown.enable(["table", "strikethrough"])
     # Neither "$5 and $10" nor "5$ - 6$" is a formula.
     markdown.use(dollarmath_plugin, double_inline=True, allow_space=False, allow_digits=False)
+    markdown.disable("math_block")
     markdown.use(tex_rules.use)
     return markdown
 
@@ -238,7 +238,7 @@ class _Walker:
         self._add(CodeBlock(text=token.content.removesuffix("\n"), language=language, fence=fence))
 
     def _read_math(self, token: Token) -> None:
-        self._add(MathBlock(tex=token.content.strip(), label=token.info if token.type.endswith("label") else ""))
+        self._add(MathBlock(tex=token.content.strip()))
 
     def _read_rule(self, _token: Token) -> None:
         self._add(RuleBlock())
@@ -283,7 +283,6 @@ _READERS: dict[str, Callable[[_Walker, Token], object]] = {
     "fence": _Walker._read_code,
     "code_block": _Walker._read_code,
     "math_block": _Walker._read_math,
-    "math_block_label": _Walker._read_math,
     "hr": _Walker._read_rule,
     "table_open": _Walker._open_table,
     "tr_open": _Walker._open_row,

@@ -45,8 +45,12 @@ def spans_text(spans: Sequence[Span]) -> str:
 def _separator(before: Block | None, block: Block) -> str:
     if before is None:
         return ""
-    continues = isinstance(block, CodeBlock) and not block.is_first
-    return "\n" if continues or (block.tight and before.frames) else "\n\n"
+    return "\n" if _goes_on(block) or (block.tight and before.frames) else "\n\n"
+
+
+def _goes_on(block: Block) -> bool:
+    """Whether it is a further piece of something long."""
+    return (isinstance(block, CodeBlock) and not block.is_first) or (isinstance(block, PlainBlock) and block.tight)
 
 
 @singledispatch

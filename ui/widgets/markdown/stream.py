@@ -10,9 +10,10 @@ import time
 from collections.abc import Sequence
 from math import inf
 
-from ui.widgets.markdown.blocks import Block, CodeBlock, PlainBlock, TextBlock
+from ui.widgets.markdown.blocks import Block, CodeBlock, PlainBlock, Span, SpanStyle, TextBlock
 from ui.widgets.markdown.fences import MAX_LINE_CHARS, OpenFence
 from ui.widgets.markdown.parser import Before, References, Section, parse
+from ui.widgets.markdown.tex_rules import unfinished_formula
 
 MAX_SECTION_CHARS = 4_000
 """Longer than any paragraph meant to be read. At this length the worst inputs cost markdown_it about 0.1 s."""
@@ -23,12 +24,14 @@ _MAX_OUTLINE_CHARS = 12_000
 _SHORT_CHARS = 1_000
 _MAX_TABLE_LINES = 100
 _MIN_STEP_CHARS = 512
+_STEP_LINES = 100
 _FENCE_STEP_CHARS = 64_000
 _MAX_PLAIN_CHARS = 4_000
 
 _DEFINITION = re.compile(r"^ {0,3}\[[^\]\n]+\]:", re.MULTILINE)
 _UNDECIDED = re.compile(r"[\s>]*(?:[-=*_+#`~|:]+|\d{1,9}[.)]?|\[[^\]\n]+\]:.*)?[ \t]*")
 _CODE_SPAN = re.compile(r"`[^`]*`")
+_NOT_TO_CLOSE = ("```", "~~~", "$$", "***")
 _INDENT_OF_CODE = " " * 4
 
 
@@ -84,7 +87,7 @@ class MarkdownStream:
                 return first_changed
 
     def _step(self) -> None:
-        n_chars = self._reader.room
+        n_chars = self._reader.n_wanted(self._waiting)
         chunk, self._waiting = self._waiting[:n_chars], self._waiting[n_chars:]
         self._reader.read(chunk, is_end=self._is_finished and not self._waiting)
 
@@ -124,12 +127,13 @@ class _Reader:
         self._table_head = ""
         self._fence: OpenFence | None = None
 
-    @property
-    def room(self) -> int:
-        """How many characters the next :meth:`read` should get."""
+    def n_wanted(self, waiting: str) -> int:
+        """How many characters of what waits the next :meth:`read` should get."""
         if self._fence is not None:
             return _FENCE_STEP_CHARS
-        return max(MAX_SECTION_CHARS - len(self._tail), _MIN_STEP_CHARS)
+        chunk = waiting[: max(MAX_SECTION_CHARS - len(self._tail), _MIN_STEP_CHARS)]
+        lines = chunk.split("\n", _STEP_LINES)
+        return len(chunk) - len(lines[-1]) if len(lines) > _STEP_LINES else len(chunk)
 
     def read(self, text: str, is_end: bool) -> None:
         self._tail += text
@@ -139,14 +143,23 @@ class _Reader:
 
     def _read_sections(self, is_end: bool) -> None:
         while True:
-            shown = self._tail if is_end else _with_closed_ends(_without_undecided_line(self._tail))
+            shown, formula = (self._tail, "") if is_end else _settled(self._tail)
             rest = self._freeze_all_but_last(self._parse(shown))
             if self._enter_fence(is_end):
                 return
             if not self._cut(rest, shown.endswith(self._tail)):
-                for section in rest:
-                    self.blocks.extend(section.blocks)
-                return
+                break
+        for section in rest if is_end else self._polished(rest):
+            self.blocks.extend(section.blocks)
+        if formula:
+            self.blocks.append(TextBlock(spans=(Span(formula, SpanStyle.CODE),)))
+
+    def _polished(self, rest: Sequence[Section]) -> Sequence[Section]:
+        """The rest as it looks without the signs of styles that have not ended yet."""
+        shown, _ = _settled(self._tail)
+        closed = _with_closed_ends(shown)
+        polished = self._parse(closed) if closed != shown else rest
+        return polished if len(polished) == len(rest) else rest
 
     def _parse(self, text: str) -> list[Section]:
         if not text:
@@ -256,19 +269,30 @@ def _is_short(block: Block) -> bool:
     return isinstance(block, TextBlock) and sum(len(span.text) for span in block.spans) < _SHORT_CHARS
 
 
-def _without_undecided_line(text: str) -> str:
-    """Leave out a last line whose meaning is not known yet: only a sign so far, such as ``-``, or half a definition."""
+def _settled(text: str) -> tuple[str, str]:
+    """What of growing text can be read by now, and a formula at its end that cannot.
+
+    A last line whose meaning is open is left out: only a sign so far, such as ``-``, or half a definition.
+    """
     start = text.rfind("\n") + 1
-    return text[:start] if _UNDECIDED.fullmatch(text, start) else text
+    if _UNDECIDED.fullmatch(text, start):
+        text = text[:start]
+    formula = unfinished_formula(text)
+    if formula is not None:
+        return text[:formula], text[formula:].rstrip()
+    return text, ""
 
 
 def _with_closed_ends(text: str) -> str:
     """Close bold text and code that is still being written, so that it does not show its signs until its end comes."""
     paragraph = text[text.rfind("\n\n") + 1 :]
-    if "```" in paragraph or "~~~" in paragraph:
+    if text.endswith("\n") or any(sign in paragraph for sign in _NOT_TO_CLOSE):
         return text
     if paragraph.count("`") % 2:
         return text + "`"
-    if _CODE_SPAN.sub("", paragraph).count("**") % 2:
-        return text.rstrip("* ") if paragraph.rstrip(" ").endswith("**") else text.rstrip(" ") + "**"
-    return text
+    if _CODE_SPAN.sub("", paragraph).count("**") % 2 == 0:
+        return text
+    if not paragraph.rstrip(" ").endswith("**"):
+        return text.rstrip(" ") + "**"
+    before = text.rstrip("* ")
+    return text if _UNDECIDED.fullmatch(before, before.rfind("\n") + 1) else before

@@ -1,7 +1,11 @@
-r"""The second way of writing formulas, ``\( \)`` and ``\[ \]``, as rules for markdown_it. Models use it often."""
+r"""Formulas that stand alone, ``$$ $$`` and ``\[ \]``, and ``\( \)`` in a line, as rules for markdown_it.
+
+Models use all of them. What stands alone may follow a line of text directly, and its lines are never lists.
+"""
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -10,12 +14,26 @@ if TYPE_CHECKING:
     from markdown_it.rules_inline import StateInline
 
 _INLINE = {"(": ("\\)", "math_inline"), "[": ("\\]", "math_inline_double")}
+_BLOCK = {"$$": "$$", "\\[": "\\]"}
+_BLOCK_OPENING = re.compile(r"^[ \t]*(\$\$|\\\[)", re.MULTILINE)
+_MAX_BLOCK_LINES = 100
 _INDENT_OF_CODE = 4
 
 
 def use(markdown: MarkdownIt) -> None:
     markdown.inline.ruler.before("escape", "tex_inline", _inline)
     markdown.block.ruler.before("fence", "tex_block", _block, {"alt": ["paragraph", "reference", "blockquote", "list"]})
+
+
+def unfinished_formula(text: str) -> int | None:
+    """Where a formula that stands alone begins in the last paragraph of ``text`` and has not ended."""
+    position = text.rfind("\n\n") + 1
+    while (match := _BLOCK_OPENING.search(text, position)) is not None:
+        end = text.find(_BLOCK[match[1]], match.end())
+        if end < 0:
+            return match.start()
+        position = end + 2
+    return None
 
 
 def _inline(state: StateInline, silent: bool) -> bool:
@@ -34,18 +52,29 @@ def _inline(state: StateInline, silent: bool) -> bool:
 
 
 def _block(state: StateBlock, first: int, last: int, silent: bool) -> bool:
-    if state.sCount[first] - state.blkIndent >= _INDENT_OF_CODE or not _line(state, first).startswith("\\["):
+    if state.sCount[first] - state.blkIndent >= _INDENT_OF_CODE:
         return False
-    end = next((line for line in range(first, last) if _line(state, line).endswith("\\]")), None)
-    if end is None or state.sCount[end] < state.blkIndent:
+    closing = _BLOCK.get(_line(state, first)[:2])
+    end = _last_line(state, first, last, closing) if closing else None
+    if end is None:
         return False
     if not silent:
         token = state.push("math_block", "math", 0)
-        text = "\n".join(_line(state, line) for line in range(first, end + 1))
-        token.content = text.removeprefix("\\[").removesuffix("\\]")
+        token.content = "\n".join(_line(state, line) for line in range(first, end + 1))[2:-2]
         token.map = [first, end + 1]
         state.line = end + 1
     return True
+
+
+def _last_line(state: StateBlock, first: int, last: int, closing: str) -> int | None:
+    """The line that ends with ``closing``, if that does not stand anywhere else and no line is empty."""
+    for line in range(first, min(last, first + _MAX_BLOCK_LINES)):
+        text = _line(state, line)[2 if line == first else 0 :]
+        if line > first and (not text or state.sCount[line] < state.blkIndent):
+            return None
+        if closing in text:
+            return line if text.find(closing) == len(text) - len(closing) else None
+    return None
 
 
 def _line(state: StateBlock, line: int) -> str:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from PySide6.QtCore import QSize, Qt, Signal
-from PySide6.QtGui import QPainter, QPaintEvent
-from PySide6.QtWidgets import QHBoxLayout, QSizePolicy, QToolButton, QToolTip, QWidget
+from PySide6.QtCore import QRect, QSize, Qt, Signal
+from PySide6.QtGui import QFontMetrics, QKeyEvent, QPainter, QPaintEvent
+from PySide6.QtWidgets import QHBoxLayout, QSizePolicy, QToolButton, QWidget
 
 from ui.theme import theme
 from ui.widgets.buttons import IconButton
@@ -19,7 +19,7 @@ from ui.widgets.transcript.view_model import MessageStatus, MessageView
 
 
 class Facts(FocusRing, QToolButton):
-    """Small figures in one line. A click, or Enter, explains them."""
+    """Small figures in one line. A click, or Enter, asks for an explanation."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -29,7 +29,6 @@ class Facts(FocusRing, QToolButton):
         self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         self.setFixedHeight(metrics.footer_height())
         _keep_place(self)
-        self.clicked.connect(self._explain)
 
     def show_facts(self, facts: str, explanation: str) -> None:
         self._facts = facts
@@ -51,9 +50,17 @@ class Facts(FocusRing, QToolButton):
         text = painter.fontMetrics().elidedText(self._facts, Qt.TextElideMode.ElideRight, self.width())
         painter.drawText(self.rect(), Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignRight, text)
 
-    def _explain(self) -> None:
-        if self.toolTip():
-            QToolTip.showText(self.mapToGlobal(self.rect().bottomLeft()), self.toolTip(), self)
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        if event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter):
+            self.click()
+        else:
+            super().keyPressEvent(event)
+
+    def place_on_screen(self) -> QRect:
+        """Where the figures are, in global coordinates."""
+        width = min(self.width(), QFontMetrics(self._font).horizontalAdvance(self._facts))
+        corner = self.mapToGlobal(self.rect().topRight())
+        return QRect(corner.x() - width, corner.y(), width, self.height())
 
 
 class Siblings(QWidget):
@@ -90,6 +97,7 @@ class AnswerFooter(QWidget):
 
     copy_wanted = Signal(int)
     again_wanted = Signal(int)
+    explanation_wanted = Signal(int, QRect)  # where the figures are on the screen
     sibling_wanted = Signal(int, int)
 
     def __init__(self, parent: QWidget | None = None) -> None:
@@ -104,6 +112,7 @@ class AnswerFooter(QWidget):
         self._copy.clicked.connect(self._on_copy)
         self._again.clicked.connect(lambda: self.again_wanted.emit(self._id))
         self._siblings.step_wanted.connect(lambda step: self.sibling_wanted.emit(self._id, step))
+        self._facts.clicked.connect(lambda: self.explanation_wanted.emit(self._id, self._facts.place_on_screen()))
         layout = _row(self)
         for widget in (self._copy, self._again, self._siblings, self._state):
             layout.addWidget(widget)

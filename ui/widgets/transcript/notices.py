@@ -72,7 +72,7 @@ class Activity(QWidget):
         side = theme.size("dot")
         color = theme.color("accent")
         phase = self._n_frames * _FRAME_MS / 1000 / _BREATH_S
-        color.setAlphaF(0.55 + 0.45 * math.cos(2 * math.pi * phase))
+        color.setAlphaF(0.65 + 0.35 * math.cos(2 * math.pi * phase))
         painter.setPen(Qt.PenStyle.NoPen)
         painter.setBrush(color)
         painter.drawEllipse(QRectF(0, (self.height() - side) / 2, side, side))

@@ -141,6 +141,9 @@ class TextView(QTextBrowser):
         return data
 
     def mousePressEvent(self, event: QMouseEvent) -> None:
+        if event.button() is Qt.MouseButton.LeftButton and not event.modifiers() & Qt.KeyboardModifier.ShiftModifier:
+            # On selected text Qt would begin to drag the text away; here a press begins a new selection.
+            self.select(0, 0)
         super().mousePressEvent(event)
         if event.button() is Qt.MouseButton.LeftButton:
             self.pressed.emit()

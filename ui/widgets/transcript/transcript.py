@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 
-from PySide6.QtCore import QEvent, QPoint, Qt, QTimer, QUrl, Signal
+from PySide6.QtCore import QEvent, QPoint, QRect, Qt, QTimer, QUrl, Signal
 from PySide6.QtGui import (
     QAccessible,
     QAccessibleAnnouncementEvent,
@@ -13,6 +13,7 @@ from PySide6.QtGui import (
     QHoverEvent,
     QKeyEvent,
     QKeySequence,
+    QMouseEvent,
     QPainter,
     QPaintEvent,
     QPalette,
@@ -62,6 +63,7 @@ class Transcript(QAbstractScrollArea):
     retry_requested = Signal(int)
     edit_requested = Signal(int)
     sibling_requested = Signal(int, int)  # message, -1 or 1
+    explanation_requested = Signal(int, QRect)  # message, where its figures are on the screen
     link_activated = Signal(QUrl)  # http, https or mailto
 
     def __init__(self) -> None:
@@ -169,6 +171,10 @@ class Transcript(QAbstractScrollArea):
             left = event.type() is QEvent.Type.HoverLeave
             self._set_hovered(None if left else self._message_at(event.position().toPoint()))
         return super().viewportEvent(event)
+
+    def mousePressEvent(self, event: QMouseEvent) -> None:
+        """Beside everything: nothing is selected then."""
+        self._selecting.clear()
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
         action = self._scroll_action(event)
@@ -365,6 +371,7 @@ class Transcript(QAbstractScrollArea):
         if isinstance(widget, AnswerFooter):
             widget.copy_wanted.connect(self._copy_message)
             widget.again_wanted.connect(self.regenerate_requested)
+            widget.explanation_wanted.connect(self.explanation_requested)
             widget.sibling_wanted.connect(self.sibling_requested)
         elif isinstance(widget, UserFooter):
             widget.copy_wanted.connect(self._copy_message)

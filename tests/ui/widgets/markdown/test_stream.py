@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from ui.widgets.markdown import parser, stream
@@ -255,8 +255,24 @@ def test_a_formula_in_a_line_is_a_span(text: str) -> None:
     assert spans(f"so {text} is") == (Span("so "), Span("x^2", SpanStyle.MATH), Span(" is"))
 
 
-def test_lines_of_a_formula_are_not_lists() -> None:
-    assert only("\\[\na\n+ b\n- c\n\\]") == MathBlock(tex="a\n+ b\n- c")
+@pytest.mark.parametrize(("opening", "closing"), [("\\[", "\\]"), ("$$", "$$")])
+def test_lines_of_a_formula_are_not_lists(opening: str, closing: str) -> None:
+    text = f"so\n{opening}\na\n+ b\n- c\n{closing}\nthen"
+
+    assert read(text) == [paragraph("so"), MathBlock(tex="a\n+ b\n- c"), paragraph("then")]
+    assert read_in_pieces(text, 1) == read(text)
+
+
+def test_an_unfinished_formula_is_source() -> None:
+    made = MarkdownStream()
+    made.feed("so:\n$$\na\n- b")
+    made.advance()
+
+    assert list(made.blocks) == [paragraph("so:"), paragraph("$$\na\n- b", SpanStyle.CODE)]
+
+
+def test_two_dollars_that_are_no_formula_are_text() -> None:
+    assert shown(read("$$ is the process\n\nand $$ again")) == ["$$ is the process", "and $$ again"]
 
 
 @pytest.mark.parametrize("text", ["It costs $5 and $10.", "5$ or 6$, not more", "from $5-$10"])
@@ -287,8 +303,10 @@ LINES = st.sampled_from(
 TABLE_LINES = st.sampled_from(["| j | k |", "|---|---|", "| 1 | 2 |", "l", ""])
 
 
+@settings(derandomize=True, deadline=None)
 @given(st.lists(LINES, max_size=12) | st.lists(TABLE_LINES, max_size=8), st.integers(1, 20))
 @example(["- d", "- d", "", "", "x"], 1)
+@example(["$$", "- d", "$$"], 1)
 def test_arrival_never_loses_or_repeats_text(lines: list[str], n_chars: int) -> None:
     """Blocks may differ where a list turns out loose at its end; the words in them may not."""
     text = "\n".join(lines)
@@ -417,6 +435,7 @@ HOSTILE = {
     "table": "|a|b|\n|-|-|\n" + "|x|y|\n" * 10_000,
     "code": "```\n" + "x" * 200_000,
     "empty": "\n" * 100_000,
+    "formulas": "\\[\n" * 3_000,
     "definitions": "[a]: http://b\n" * 5_000,
 }
 
@@ -434,7 +453,7 @@ def test_no_text_makes_one_step_long(text: str, monkeypatch: pytest.MonkeyPatch)
     made.feed(text)
     made.advance(0)
 
-    assert max(lengths) <= stream.MAX_SECTION_CHARS + 100
+    assert max(lengths, default=0) <= stream.MAX_SECTION_CHARS + 100
     assert sum(lengths) <= 6 * stream.MAX_SECTION_CHARS
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from PySide6.QtCore import QPoint, Qt, QUrl
 from PySide6.QtGui import QAccessible
-from PySide6.QtWidgets import QApplication, QLineEdit, QMenu, QToolTip, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QApplication, QLineEdit, QMenu, QVBoxLayout, QWidget
 from pytestqt.qtbot import QtBot
 
 from tests.ui.widgets.transcript.screen import HEIGHT, Screen, answer, clipboard, question, streaming, talk
@@ -167,12 +167,21 @@ def test_a_stopped_answer_without_text_says_so(screen: Screen) -> None:
     assert len(screen.named("The model answered without a word.")) == 1
 
 
-def test_a_click_on_the_figures_explains_them(screen: Screen) -> None:
+@pytest.mark.parametrize("key", [None, Qt.Key.Key_Return, Qt.Key.Key_Space])
+def test_a_click_or_enter_on_the_figures_asks_what_they_mean(screen: Screen, key: Qt.Key | None) -> None:
     screen.transcript.set_messages([answer(1, facts=FACTS, facts_tooltip="All about it.")])
 
-    screen.click(FACTS)
+    with screen.qtbot.waitSignal(screen.transcript.explanation_requested) as asked:
+        if key is None:
+            screen.click(FACTS)
+        else:
+            screen.press_on(screen.button(FACTS), key)
 
-    assert QToolTip.text() == "All about it."
+    message_id, place = asked.args
+    figures = screen.button(FACTS)
+    assert message_id == 1
+    assert place.right() == figures.mapToGlobal(figures.rect().topRight()).x() - 1
+    assert place.top() == figures.mapToGlobal(QPoint()).y()
 
 
 def test_text_is_selected_across_blocks_and_messages(screen: Screen) -> None:
@@ -200,6 +209,38 @@ def test_selecting_elsewhere_ends_a_selection(screen: Screen) -> None:
     screen.drag(screen.view("third"), 0, screen.view("third"), 2)
 
     assert [view.textCursor().selectedText() for view in screen.views()] == ["", "", "th"]
+
+
+def test_a_press_on_selected_text_begins_anew(screen: Screen) -> None:
+    screen.transcript.set_messages([answer(1, "first\n\nsecond")])
+    screen.drag(screen.view("first"), 0, screen.view("second"), 6)
+
+    screen.drag(screen.view("first"), 1, screen.view("first"), 3)
+
+    assert [view.textCursor().selectedText() for view in screen.views()] == ["ir", ""]
+
+
+def test_a_click_beside_the_text_ends_a_selection(screen: Screen) -> None:
+    screen.transcript.set_messages([answer(1, "first\n\nsecond")])
+    screen.drag(screen.view("first"), 0, screen.view("second"), 3)
+
+    screen.qtbot.mousePress(screen.transcript.viewport(), Qt.MouseButton.LeftButton, pos=QPoint(5, HEIGHT - 20))
+
+    assert not any(view.textCursor().hasSelection() for view in screen.views())
+
+
+def test_a_selection_within_a_long_question_has_its_line_ends(screen: Screen) -> None:
+    lines = [f"line {n:04}" for n in range(600)]
+    screen.transcript.set_messages([question(1, "\n".join(lines))])
+    while len(screen.views()) < 2:
+        screen.scroll -= 300
+    before, after = screen.views()
+
+    screen.drag(before, before.n_chars - 15, after, 9)
+    screen.press_on(before, Qt.Key.Key_C, Qt.KeyboardModifier.ControlModifier)
+
+    assert clipboard() in "\n".join(lines)
+    assert clipboard().count("\n") == 2
 
 
 def test_a_selection_stays_where_it_is_while_text_comes(screen: Screen) -> None:

@@ -1,0 +1,135 @@
+"""Why an answer took as long as it did: where its prompt came from, what had to be read, and the times."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from PySide6.QtCore import QRect, Qt
+from PySide6.QtWidgets import QFrame, QGridLayout, QVBoxLayout, QWidget
+
+from app.chats.types import AnswerStats
+from engine.reuse import Reason, ReuseReport
+from ui.chat.answers import context_used, speed_text
+from ui.models.memory import Tier
+from ui.theme import theme
+from ui.widgets.dots import Dot
+from ui.widgets.labels import label, rule
+from ui.widgets.overlay import Popover
+
+TITLE = "Why did this take that long?"
+
+_REASONS = {
+    Reason.NEW: "New text",
+    Reason.EDITED: "Earlier text was edited",
+    Reason.EVICTED: "Made room for something else",
+    Reason.DROPPED: "Forgotten because you asked for it",
+    Reason.OTHER_SETTINGS: "Saved for another model or setting",
+    Reason.NOT_CUTTABLE: "This model cannot go on from the middle of a text",
+    Reason.CHEAPER_TO_COMPUTE: "Reading again was quicker than fetching",
+    Reason.DAMAGED: "A saved page was damaged",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """``tier`` marks where tokens came from; a detail belongs to the line above."""
+
+    words: str
+    figure: str
+    tier: Tier | None = None
+    is_detail: bool = False
+
+
+def explain(stats: AnswerStats) -> tuple[tuple[Line, ...], tuple[Line, ...]]:
+    """Lines about what was read, and lines about what it took."""
+    return _reading(stats), _times(stats)
+
+
+def show_explanation(host: QWidget, stats: AnswerStats, at: QRect) -> None:
+    """Open the explanation beside ``at``, which is a place on the screen."""
+    reading, times = explain(stats)
+    card = _Card()
+    card.add_lines(reading)
+    card.add_rule()
+    card.add_lines(times)
+    Popover(host, QRect(host.mapFromGlobal(at.topLeft()), at.size()), card).open()
+
+
+def _reading(stats: AnswerStats) -> tuple[Line, ...]:
+    reuse = stats.reuse
+    if reuse is None:
+        return (
+            Line("Remembered", f"{stats.n_cached:,} tokens", Tier.READY),
+            Line("Read now", f"{stats.n_prompt - stats.n_cached:,} tokens", Tier.COLD),
+        )
+    lines = [Line("Ready in memory", f"{reuse.n_cells:,} tokens", Tier.READY), *_fetched(reuse)]
+    lines.append(Line("Read now", f"{reuse.n_new:,} tokens", Tier.COLD))
+    lines += [Line(_REASONS[reason], f"{n:,}", is_detail=True) for reason, n in reuse.reasons if n]
+    if stats.n_dropped:
+        lines.append(Line("Left out, because the context is full", f"{stats.n_dropped:,} messages"))
+    return tuple(lines)
+
+
+def _fetched(reuse: ReuseReport) -> list[Line]:
+    lines = []
+    if reuse.n_ram:
+        lines.append(Line("Brought back from RAM", f"{reuse.n_ram:,} tokens", Tier.RAM))
+    if reuse.n_disk:
+        lines.append(Line("Brought back from disk", f"{reuse.n_disk:,} tokens", Tier.DISK))
+    if lines:
+        lines.append(Line("Bringing it back took", f"{reuse.restore_s:.2f} s", is_detail=True))
+    return lines
+
+
+def _times(stats: AnswerStats) -> tuple[Line, ...]:
+    lines = [
+        Line("Waited in the queue", _seconds(stats.queued_s)),
+        Line("First word after", _seconds(stats.first_token_s)),
+        Line("Written", f"{stats.n_output:,} tokens"),
+        Line("Writing speed", f"{speed_text(stats.tokens_per_s)} tokens/s" if stats.tokens_per_s else ""),
+        Line("Context in use", f"{context_used(stats):,} of {stats.n_ctx:,}"),
+        Line("Answered by", stats.model_name or ""),
+    ]
+    return tuple(line for line in lines if line.figure)
+
+
+def _seconds(duration_s: float | None) -> str:
+    return "" if duration_s is None else f"{duration_s:.2f} s"
+
+
+class _Card(QFrame):
+    """A screen reader hears all of it at once, because the card has the focus while it is open."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setProperty("role", "card")
+        self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+        self.setAccessibleName(TITLE)
+        self._layout = QVBoxLayout(self)
+        self._layout.setContentsMargins(*[theme.space(5)] * 4)
+        self._layout.setSpacing(theme.space(3))
+        self._layout.addWidget(label(TITLE, "heading"))
+
+    def add_lines(self, lines: tuple[Line, ...]) -> None:
+        grid = QGridLayout()
+        grid.setHorizontalSpacing(theme.space(3))
+        grid.setVerticalSpacing(theme.space(1) // 2)
+        grid.setColumnStretch(1, 1)
+        for row, line in enumerate(lines):
+            tone = "dim" if line.is_detail else "text"
+            if line.tier is not None:
+                grid.addWidget(Dot(line.tier.value), row, 0, Qt.AlignmentFlag.AlignTop)
+            words, figure = label(line.words, "ui", tone, wrap=True), label(line.figure, "figures", tone)
+            words.setMinimumHeight(theme.line_height("ui"))
+            figure.setFixedHeight(theme.line_height("ui"))
+            grid.addWidget(words, row, 1)
+            grid.addWidget(figure, row, 2, _FIGURES)
+        self._layout.addLayout(grid)
+        said = [f"{line.words}: {line.figure}." for line in lines]
+        self.setAccessibleDescription(" ".join([self.accessibleDescription(), *said]).strip())
+
+    def add_rule(self) -> None:
+        self._layout.addWidget(rule())
+
+
+_FIGURES = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignTop
