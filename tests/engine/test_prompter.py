@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 
 from engine.backend.fake import TEMPLATE, FakeVocab
@@ -54,7 +56,7 @@ def test_rolling_keeps_the_system_prompt_and_whole_turns_and_room_for_an_answer(
 def test_what_is_left_out_changes_seldom_so_that_the_rest_is_rarely_read_again(prompter: Prompter) -> None:
     dropped = [prompter.fit(conversation(n), 4 * N_CTX, Overflow.ROLL).n_dropped for n in range(1, 80)]
 
-    changes = sum(before != after for before, after in zip(dropped, dropped[1:], strict=False))
+    changes = sum(before != after for before, after in pairwise(dropped))
     assert dropped == sorted(dropped)
     assert 0 < changes <= len(dropped) // 4
 

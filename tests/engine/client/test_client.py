@@ -58,6 +58,14 @@ def loaded(client: WorkerClient, events: Recorder, tiny: Path) -> WorkerClient:
     return client
 
 
+@pytest.fixture
+def talker(client: WorkerClient, events: Recorder, starter_model: Path) -> WorkerClient:
+    """A model whose long answer takes long: the tiny one is done before anything could happen to it."""
+    client.load(LoadSpec(str(starter_model), EngineConfig(n_ctx=4096, n_threads=1)))
+    events.wait(ModelLoaded)
+    return client
+
+
 def make_request(name: str, text: str = "hello", max_tokens: int | None = 5) -> GenerationRequest:
     return GenerationRequest(RequestId(name), (ChatMessage(Role.USER, text),), GREEDY, max_tokens)
 
@@ -92,10 +100,10 @@ def test_a_question_without_a_model_fails_with_a_sentence(client: WorkerClient, 
     assert outcome.error.kind == "NoModel"
 
 
-def test_a_running_answer_can_be_stopped_and_keeps_its_text(loaded: WorkerClient, events: Recorder) -> None:
-    loaded.submit(make_request("long", max_tokens=None))
+def test_a_running_answer_can_be_stopped_and_keeps_its_text(talker: WorkerClient, events: Recorder) -> None:
+    talker.submit(make_request("long", "Write a very long story about the sea.", max_tokens=None))
     events.wait(TokensEmitted)
-    loaded.cancel(RequestId("long"))
+    talker.cancel(RequestId("long"))
 
     outcome = events.outcome(RequestId("long"))
 
@@ -123,32 +131,32 @@ def test_an_unloaded_model_gives_its_process_back(loaded: WorkerClient, events: 
     assert not worker.is_running()
 
 
-def test_a_second_load_replaces_the_first(loaded: WorkerClient, events: Recorder, tiny: Path) -> None:
-    first = loaded.worker_pid
-    loaded.submit(make_request("long", max_tokens=None))
+def test_a_second_load_replaces_the_first(talker: WorkerClient, events: Recorder, tiny: Path) -> None:
+    first = talker.worker_pid
+    talker.submit(make_request("long", "Write a very long story about the sea.", max_tokens=None))
     events.wait(TokensEmitted)
-    loaded.load(LoadSpec(str(tiny), EngineConfig(n_ctx=512, n_threads=1)))
+    talker.load(LoadSpec(str(tiny), EngineConfig(n_ctx=512, n_threads=1)))
 
     events.wait(ModelLoaded, lambda event: event.info.n_ctx == 512)
 
     assert isinstance(events.outcome(RequestId("long")), RequestFailed)
-    assert loaded.worker_pid != first
+    assert talker.worker_pid != first
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no signals")
 @pytest.mark.parametrize("kind", ["SIGKILL", "SIGSEGV", "SIGABRT", "SIGSTOP"])
 def test_a_worker_that_dies_in_the_middle_of_an_answer_costs_only_that_answer(
-    loaded: WorkerClient, events: Recorder, kind: str
+    talker: WorkerClient, events: Recorder, kind: str
 ) -> None:
-    loaded.submit(make_request("long", max_tokens=None))
+    talker.submit(make_request("long", "Write a very long story about the sea.", max_tokens=None))
     events.wait(TokensEmitted)
-    worker_pid = loaded.worker_pid
+    worker_pid = talker.worker_pid
     assert worker_pid is not None
     os.kill(worker_pid, getattr(signal, kind))
     died_s = time.monotonic()
 
     outcome = events.outcome(RequestId("long"))
-    loaded.submit(make_request("next"))
+    talker.submit(make_request("next"))
     answer = events.outcome(RequestId("next"))
 
     assert isinstance(outcome, RequestFailed)
@@ -156,7 +164,7 @@ def test_a_worker_that_dies_in_the_middle_of_an_answer_costs_only_that_answer(
     assert events.text(RequestId("long"))
     assert [failure.restarting for failure in events.of(EngineFailed)] == [True]
     assert isinstance(answer, RequestFinished)
-    assert time.monotonic() - died_s < 15  # the promise is 5 s on a quiet machine; see benchmarks/recovery.py
+    assert time.monotonic() - died_s < 30  # the promise is 5 s on a quiet machine; see benchmarks/recovery.py
     assert not psutil.pid_exists(worker_pid)
 
 
