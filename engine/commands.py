@@ -54,7 +54,7 @@ class SetCacheBudgets(msgspec.Struct, frozen=True, tag=True):
 
 
 class Shutdown(msgspec.Struct, frozen=True, tag=True):
-    """Finish now. The end of the pipe means the same."""
+    """Save what is remembered, within two seconds, and end. The end of the pipe means the same."""
 
 
 Command = Load | Submit | Cancel | ReadAhead | PinConversation | DropConversation | SetCacheBudgets | Shutdown

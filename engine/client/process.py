@@ -95,10 +95,12 @@ class WorkerProcess:
         """End it now, whatever it does. WorkerEnded follows."""
         self._process.kill()
 
-    def join(self) -> None:
-        """Wait until the process and its threads are gone."""
-        for thread in (self._reader_thread, self._writer_thread, self._stderr_thread):
-            thread.join()
+    def join(self, timeout_s: float | None = None) -> None:
+        """Wait until the process and its threads are gone, or the time is over."""
+        self._reader_thread.join(timeout_s)
+        if not self._reader_thread.is_alive():
+            self._writer_thread.join()
+            self._stderr_thread.join()
 
     def _start(self, target: Callable[[], None], name: str) -> threading.Thread:
         thread = threading.Thread(target=target, name=f"{name}-{self.pid}", daemon=True)

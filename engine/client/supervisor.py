@@ -22,6 +22,7 @@ from engine.commands import (
     PinConversation,
     ReadAhead,
     SetCacheBudgets,
+    Shutdown,
     Submit,
 )
 from engine.config import LoadSpec
@@ -42,6 +43,7 @@ from engine.types import ChatMessage, FinishReason, GenerationRequest, Overflow,
 log = logging.getLogger(__name__)
 
 TICK_S = 0.5
+GOODBYE_S = 3.0
 
 
 class _Phase(Enum):
@@ -291,8 +293,11 @@ class WorkerClient:
             self._emit(RequestFailed(request_id, error))
 
     def _end_worker(self) -> None:
+        """Let it save what it remembers, but not for long."""
         worker, self._worker = self._worker, None
         if worker is not None:
+            worker.send(Shutdown())
+            worker.join(GOODBYE_S)
             worker.kill()
             worker.join()
 

@@ -20,6 +20,7 @@ from engine.commands import (
     PinConversation,
     ReadAhead,
     SetCacheBudgets,
+    Shutdown,
     Submit,
 )
 from engine.config import LoadSpec
@@ -38,6 +39,7 @@ log = logging.getLogger(__name__)
 IDLE_PAUSE_S = 0.5
 FETCH_PAUSE_S = 0.002
 CACHE_REPORT_S = 0.5
+SAVE_S = 1.5
 
 BackendFactory = Callable[[LoadSpec, Callable[[float], None]], Backend]
 
@@ -72,12 +74,15 @@ class WorkerLoop:
         """Make the running batch end early where it should not keep this command waiting. Thread: any."""
         if self._backend is None or self._core is None or not self._core.has_work:
             return
-        if isinstance(command, Cancel) or (isinstance(command, Submit) and self._core.is_reading_ahead):
+        is_urgent = isinstance(command, Cancel | Shutdown)
+        if is_urgent or (isinstance(command, Submit) and self._core.is_reading_ahead):
             self._backend.interrupt()
 
     def run(self) -> None:
-        """Load, then serve. Returns only when the load failed: this process has no second try."""
+        """Load, then serve until Shutdown. Returns also when the load failed: this process has no second try."""
         command = self._next_command(None)
+        if isinstance(command, Shutdown):
+            return
         if not isinstance(command, Load):
             raise BugError(f"the first command must be Load, not {type(command).__name__}")
         if not self._load(command.spec):
@@ -86,6 +91,9 @@ class WorkerLoop:
         pause_s = 0.0
         while True:
             while (command := self._next_command(pause_s)) is not None:
+                if isinstance(command, Shutdown):
+                    self._save_memory()
+                    return
                 self._obey(self._core, command)
                 pause_s = 0.0
             pause_s = self._work(self._core)
@@ -175,6 +183,11 @@ class WorkerLoop:
         if report != self._reported:
             self._reported = report
             self._emit(report)
+
+    def _save_memory(self) -> None:
+        """What is remembered of conversations, as far as the time allows."""
+        if self._kv is not None:
+            self._kv.close_all(SAVE_S)
 
     def _submit(self, core: EngineCore, request: GenerationRequest) -> None:
         try:

@@ -15,6 +15,8 @@ from engine.wire import FrameReader, FrameWriter, WireError, command_reader
 from engine.worker.loop import WorkerLoop
 
 HEARTBEAT_S = 0.5
+LAST_WORDS_S = 2.0
+"""How long a worker may take to save what it remembers before it must be gone."""
 
 
 def main() -> None:
@@ -76,16 +78,20 @@ def _settle() -> None:
 
 
 def _read(reader: FrameReader[Command], inbox: SimpleQueue[Command], loop: WorkerLoop) -> None:
-    """Pass commands on. A batch that should not keep them waiting is interrupted."""
-    while True:
+    """Pass commands on. A batch that should not keep them waiting is interrupted.
+
+    The end of the pipe means that nobody is there any more: the same as Shutdown.
+    """
+    command: Command | None = None
+    while not isinstance(command, Shutdown):
         try:
-            command = reader.read()
+            command = reader.read() or Shutdown()
         except (WireError, OSError):
             _leave(3)
-        if command is None or isinstance(command, Shutdown):
-            _leave(0)
         inbox.put(command)
         loop.hasten(command)
+    threading.Event().wait(LAST_WORDS_S)
+    _leave(0)
 
 
 def _beat(writer: FrameWriter, loop: WorkerLoop) -> None:
@@ -98,5 +104,5 @@ def _beat(writer: FrameWriter, loop: WorkerLoop) -> None:
 
 
 def _leave(code: int) -> NoReturn:
-    """End at once, also in the middle of a batch: there is nothing here that could be lost."""
+    """End at once, also in the middle of a batch."""
     os._exit(code)

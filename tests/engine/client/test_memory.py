@@ -116,6 +116,17 @@ def test_what_was_read_survives_the_death_of_the_worker(client: WorkerClient, ev
     assert events.text(RequestId("2")) == events.text(RequestId("1"))
 
 
+def test_an_orderly_end_saves_what_was_read_last(client: WorkerClient, events: Recorder, spec: LoadSpec) -> None:
+    ask(client, events, "1", "a", LONG)
+    client.load(spec)  # at once: nothing was idle long enough to be written behind
+    events.wait(ModelLoaded, lambda _: len(events.of(ModelLoaded)) == 2)
+    kept_on_disk(events, "a", 256)
+
+    again = ask(client, events, "2", "a", LONG)
+
+    assert n_remembered(again)[2] >= 256
+
+
 def test_a_dropped_conversation_is_read_again(client: WorkerClient, events: Recorder) -> None:
     ask(client, events, "1", "a", LONG)
     client.drop("a")
