@@ -74,7 +74,7 @@ class MainWindow(QMainWindow):
         self._models = ModelControl(
             self._chat, services.session, services.library, bridge, services.io.serial("models")
         )
-        ChatPage(self._chat, Transcript(), services.chats, bridge, self._conversations, self._models, queue)
+        ChatPage(self._chat, Transcript(), services, bridge, self._conversations, self._models, queue)
         self._conversations.start()
         self._models.start()
         self._preload_timer.timeout.connect(lambda: Operation(preload, owner=self).run(services.io.serial("preload")))

@@ -10,10 +10,12 @@ from app.api.errors import ApiError
 from app.library import ModelEntry
 from engine.types import ModelInfo
 
+_ANY = "default"
+
 
 @dataclass(frozen=True, slots=True)
 class ServedModel:
-    """``id`` is what clients ask for; ``name`` they may use too. ``created_s`` is the date of its file."""
+    """``id`` is what clients ask for; ``name`` and "default" will do too. ``created_s`` is the date of its file."""
 
     id: str
     name: str
@@ -21,7 +23,7 @@ class ServedModel:
 
     def check_name(self, wanted: str | None) -> None:
         """Raises ApiError where a client asks for another model. Naming none is fine: there is one only."""
-        if wanted not in (None, self.id, self.name):
+        if wanted not in (None, self.id, self.name, _ANY):
             raise ApiError(
                 404, "model_not_found", f"There is no model {wanted!r} here. There is {self.id!r}.", param="model"
             )

@@ -355,11 +355,9 @@ class PagedKv:
         return min(self._paths.idle(), key=self._policy.path_rank)
 
     def _shrink(self, path: Path) -> None:
-        """Take the end of an idle path out of the cells. What no other path has is saved first, if it is worth it."""
-        end = path.tail_begin if path.tail else path.nodes[-1].begin
-        if path.tail or len(path.nodes[-1].paths) == 1:
-            self._save_all(path)
-        self._paths.cut(path, end)
+        """Take the end of an idle path out of the cells, saved if it is worth it."""
+        self._save_all(path)
+        self._paths.cut(path, path.tail_begin if path.tail else path.nodes[-1].begin)
 
     def _shed(self, path: Path) -> None:
         """Keep only the pages of an idle path that some conversation uses."""

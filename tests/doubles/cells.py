@@ -32,14 +32,15 @@ def state_after(state: bytes, token: int) -> bytes:
 class FakeCells:
     """Implements ``engine.cells.Cells``. Two sequences share a cell where they have the very same object.
 
-    ``compute`` is what a decode does. ``refuses_save`` and ``refuses_restore`` script refusals; ``n_saves`` and
-    ``n_restores`` count copies.
+    ``compute`` is what a decode does. ``refuses_save``, ``refuses_restore`` and ``refuses_trim`` script refusals;
+    ``n_saves`` and ``n_restores`` count copies.
     """
 
     n_cells: int
     can_cut: bool = True
     refuses_save: bool = False
     refuses_restore: bool = False
+    refuses_trim: bool = False
     n_saves: int = 0
     n_restores: int = 0
     _sequences: dict[SeqId, list[Cell]] = field(default_factory=dict)
@@ -69,7 +70,7 @@ class FakeCells:
         self._of(dst).extend(self._of(src)[begin:end])
 
     def trim(self, seq: SeqId, n_keep: int) -> bool:
-        is_possible = self.can_cut or n_keep in (0, len(self._of(seq)))
+        is_possible = (self.can_cut and not self.refuses_trim) or n_keep in (0, len(self._of(seq)))
         del self._of(seq)[n_keep if is_possible else 0 :]
         return is_possible
 

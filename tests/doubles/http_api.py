@@ -90,11 +90,11 @@ class Connection:
 
     app: ASGIApp
     body: Mapping[str, Any]
+    sends_body: bool = True
     sent: list[dict[str, Any]] = field(default_factory=list)
     gone: asyncio.Event = field(default_factory=asyncio.Event)
     reads: asyncio.Event = field(default_factory=asyncio.Event)
     heard: asyncio.Event = field(default_factory=asyncio.Event)
-    _has_sent_body: bool = False
 
     def open(self) -> asyncio.Task[None]:
         """Start the request. It reads until ``reads`` is cleared."""
@@ -117,8 +117,8 @@ class Connection:
         await self.app(scope, self._receive, self._send)
 
     async def _receive(self) -> dict[str, Any]:
-        if not self._has_sent_body:
-            self._has_sent_body = True
+        if self.sends_body:
+            self.sends_body = False
             return {"type": "http.request", "body": msgspec.json.encode(self.body), "more_body": False}
         await self.gone.wait()
         return {"type": "http.disconnect"}

@@ -55,6 +55,18 @@ def test_marks_without_words_stand_out_from_the_page(variant: str, mark: str) ->
     assert contrast(colors[mark], colors["bg"]) >= 3.0
 
 
+@pytest.mark.parametrize("variant", THEMES)
+def test_what_lies_under_the_veil_can_still_be_read(variant: str) -> None:
+    colors = resources.tokens()["colors"][variant]
+    veil, text = QColor(colors["veil"]), QColor(colors["text"])
+    share = veil.alphaF()
+    mixed = QColor.fromRgbF(
+        *(share * v + (1 - share) * t for v, t in zip(veil.getRgbF()[:3], text.getRgbF()[:3], strict=True))
+    )
+
+    assert contrast(mixed.name(), colors["bg"]) >= 4.5
+
+
 def test_light_and_dark_have_the_same_tokens() -> None:
     colors = resources.tokens()["colors"]
 

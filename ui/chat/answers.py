@@ -21,8 +21,11 @@ _CUT_SHORT = {
 _EXPLAIN = "Why did this take that long?"
 
 
-def view_of(message: Message, live_text: str | None = None) -> MessageView:
-    """``live_text`` is what has been shown of an answer that streams, where that is known better than stored."""
+def view_of(message: Message, live_text: str | None = None, *, is_first_seen: bool = False) -> MessageView:
+    """``live_text`` is what has been shown of an answer that streams, where that is known better than stored.
+
+    ``is_first_seen``: the model does not see what is above.
+    """
     return MessageView(
         id=message.id,
         is_user=message.role is Role.USER,
@@ -33,6 +36,7 @@ def view_of(message: Message, live_text: str | None = None) -> MessageView:
         error=error_text(message.error),
         sibling_number=message.sibling_number,
         n_siblings=message.n_siblings,
+        is_first_seen=is_first_seen,
     )
 
 

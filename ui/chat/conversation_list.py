@@ -197,6 +197,12 @@ class _RowDelegate(QStyledItemDelegate):
         editor.setAccessibleName("Title of the conversation")
         return editor
 
+    def setEditorData(self, editor: QWidget, index: _Index) -> None:
+        """Once: Qt fills it again whenever the row changes, and the row's badge changes while somebody types."""
+        if not editor.property("isFilled"):
+            editor.setProperty("isFilled", True)
+            super().setEditorData(editor, index)
+
     def updateEditorGeometry(self, editor: QWidget, option: QStyleOptionViewItem, index: _Index) -> None:
         editor.setGeometry(self._row_rect(option.rect))
 

@@ -1,4 +1,4 @@
-"""How long the conversation will be with what is being typed: measured, read ahead, and what to do if it is too long."""
+"""How long the conversation is with what is being typed: measured, read ahead, and what to do if it is too long."""
 
 from __future__ import annotations
 
@@ -87,6 +87,10 @@ class LengthControl(QObject):
         return self._overflow or self._settings.current.overflow
 
     @property
+    def _has_draft(self) -> bool:
+        return bool(self._composer.text.strip())
+
+    @property
     def _is_ready(self) -> bool:
         return self._models.state is ModelState.READY
 
@@ -131,16 +135,21 @@ class LengthControl(QObject):
         subject = self._subject
         if subject is None or subject.is_answered or event.conversation != _name(subject.conversation_id):
             return
-        self._composer.gauge.show_usage(event.n_tokens, event.n_ctx)
+        self._composer.gauge.show_usage(event.n_tokens, event.n_ctx, event.n_dropped)
         if event.n_tokens < event.n_ctx:
             self._withdraw_offer()
         else:
-            words = f"With this, the conversation is {event.n_tokens:,} tokens long. {event.n_ctx:,} fit."
-            self._make_offer(words)
+            subject_words = "With this, the conversation" if self._has_draft else "This conversation"
+            self._make_offer(f"{subject_words} is {event.n_tokens:,} tokens long. {event.n_ctx:,} fit.")
 
     def _make_offer(self, words: str) -> None:
-        """Where leaving turns out was tried already, only the message itself can be made shorter."""
+        """Where leaving turns out was tried already, only the message can be made shorter; without one there is no
+        need, because the next message lets more turns be left out.
+        """
         can_roll = self._policy is Overflow.STOP
+        if not can_roll and not self._has_draft:
+            self._withdraw_offer()
+            return
         self._composer.offer.show_offer(words if can_roll else f"{words} Make your message shorter.", can_roll)
         self._composer.set_overlong(True)
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import Qt, Signal
-from PySide6.QtWidgets import QCheckBox, QFrame, QHBoxLayout, QVBoxLayout
+from PySide6.QtCore import Signal
+from PySide6.QtWidgets import QFrame, QHBoxLayout, QVBoxLayout
 
 from ui.theme import theme
-from ui.widgets.buttons import TextButton
+from ui.widgets.buttons import CheckBox, TextButton
 from ui.widgets.labels import label
 
 
@@ -22,8 +22,7 @@ class OverflowOffer(QFrame):
         self._words = label("", wrap=True)
         self._roll = TextButton("Leave the oldest turns out")
         self._roll.setToolTip("They stay here to read, but the model does not see them any more")
-        self._always = QCheckBox("Always, without asking")
-        self._always.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+        self._always = CheckBox("Always, without asking")
         self._choices = QHBoxLayout()
         self._choices.setSpacing(theme.space(3))
         self._choices.addWidget(self._roll)

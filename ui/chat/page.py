@@ -8,8 +8,8 @@ from concurrent.futures import Executor
 from PySide6.QtCore import QObject, QRect, QUrl
 from PySide6.QtGui import QDesktopServices
 
-from app.chats import ChatService
 from app.chats.types import Message, MessageState, Thread, message_id_of, request_id_of
+from app.services import Services
 from engine.errors import ContextTooLong, ErrorInfo
 from engine.events import RequestFinished, RequestStarted
 from engine.types import RequestId
@@ -40,23 +40,22 @@ class ChatPage(QObject):
         self,
         view: ChatView,
         transcript: Transcript,
-        chats: ChatService,
+        services: Services,
         bridge: EngineBridge,
         conversations: ConversationsControl,
         models: ModelControl,
-        length: LengthControl,
         queue: Executor,
     ) -> None:
         super().__init__(view)
         self._view = view
         self._composer = view.composer
         self._transcript = transcript
-        self._chats = chats
+        self._chats = services.chats
         self._bridge = bridge
         self._conversations = conversations
         self._models = models
-        self._length = length
         self._queue = queue
+        self._length = LengthControl(view.composer, services.chats, services.settings, models, bridge, queue)
         self._open_id: int | None = None
         self._has_opened = False
         self._thread: Thread | None = None
@@ -72,7 +71,7 @@ class ChatPage(QObject):
         conversations.renamed.connect(self._on_renamed)
         conversations.failed.connect(self._show_error)
         models.changed.connect(self._on_model_changed)
-        length.roll_chosen.connect(self._go_on_rolling)
+        self._length.roll_chosen.connect(self._go_on_rolling)
 
     def open(self, conversation_id: int | None) -> None:
         """Show a conversation, or with None an empty page that becomes one with the first message."""
@@ -152,7 +151,7 @@ class ChatPage(QObject):
     def _show(self, thread: Thread) -> None:
         if thread.conversation.id != self._open_id:
             return
-        views = tuple(self._view_of(message) for message in thread.messages)
+        views = self._views_of(thread)
         self._thread = thread
         self._fill_transcript(views)
         self._view.title.set_title(thread.conversation.title, editable=True)
@@ -180,10 +179,14 @@ class ChatPage(QObject):
             self._transcript.set_messages(views)
         self._shown = views
 
-    def _view_of(self, message: Message) -> MessageView:
+    def _views_of(self, thread: Thread) -> tuple[MessageView, ...]:
         """What was told of an answer that streams goes before what is stored: later signals continue exactly that."""
-        request_id = request_id_of(message.id)
-        return view_of(message, self._bridge.live_text(request_id) if self._bridge.is_live(request_id) else None)
+        views = []
+        for row, message in enumerate(thread.messages):
+            request_id = request_id_of(message.id)
+            live_text = self._bridge.live_text(request_id) if self._bridge.is_live(request_id) else None
+            views.append(view_of(message, live_text, is_first_seen=row == thread.n_unseen > 0))
+        return tuple(views)
 
     def _show_usage(self) -> None:
         stats = next((m.stats for m in reversed(self._messages()) if m.stats is not None), None)
@@ -301,6 +304,13 @@ class ChatPage(QObject):
         message_id = self._shown_message(event.request_id)
         if message_id is not None:
             self._transcript.set_progress(message_id, f"Reading {event.n_prompt - event.n_cached:,} tokens")
+            self._show_what_is_unseen(event.n_dropped)
+
+    def _show_what_is_unseen(self, n_dropped: int) -> None:
+        """Ask again which messages the model sees, where that may be others than before."""
+        thread = self._thread
+        if thread is not None and (n_dropped or thread.n_unseen):
+            self._run(lambda: self._chats.thread(thread.conversation.id), self._show)
 
     def _on_prefill(self, request_id: RequestId, n_done: int, n_prompt: int) -> None:
         message_id = self._shown_message(request_id)
@@ -328,8 +338,8 @@ class ChatPage(QObject):
     def _on_settled(self, message_id: int, thread: Thread) -> None:
         if thread.conversation.id != self._open_id:
             return
-        views = tuple(self._view_of(message) for message in thread.messages)
-        if [view.id for view in views] != [view.id for view in self._shown]:
+        views = self._views_of(thread)
+        if _places(views) != _places(self._shown):
             self._show(thread)
             return
         self._thread = thread
@@ -400,3 +410,8 @@ class ChatPage(QObject):
 
     def _run(self, fn: Callable[[], Thread], done: Callable[[Thread], None]) -> None:
         Operation(fn, owner=self).success(done).failure(self._show_error).run(self._queue)
+
+
+def _places(views: tuple[MessageView, ...]) -> list[tuple[int, bool]]:
+    """Which messages stand there, and from where the model sees them."""
+    return [(view.id, view.is_first_seen) for view in views]

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from PySide6.QtCore import QSize, Qt, Signal
-from PySide6.QtWidgets import QButtonGroup, QFrame, QHBoxLayout, QPushButton, QSizePolicy, QToolButton
+from PySide6.QtCore import QPoint, QRectF, QSize, Qt, Signal
+from PySide6.QtGui import QPainter, QPaintEvent, QPen
+from PySide6.QtWidgets import QButtonGroup, QCheckBox, QFrame, QHBoxLayout, QPushButton, QSizePolicy, QToolButton
 
 from ui.theme import theme
 from ui.widgets.focus import FocusRing
-from ui.widgets.icons import icon
+from ui.widgets.icons import icon, paint_icon
 
 
 class TextButton(FocusRing, QPushButton):
@@ -60,6 +61,37 @@ class RailButton(FocusRing, QToolButton):
         self.setIcon(icon(icon_name, "dim", checked_color="accent"))
         self.setAccessibleName(name)
         self.setToolTip(f"{name} ({keys})" if keys else name)
+
+
+class CheckBox(FocusRing, QCheckBox):
+    """A box with words. Painted here, because a style sheet cannot recolour its mark."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+        self.setCursor(Qt.CursorShape.PointingHandCursor)
+
+    def sizeHint(self) -> QSize:
+        words = self.fontMetrics().horizontalAdvance(self.text())
+        return QSize(theme.size("icon-small") + theme.space(2) + words + theme.space(1), theme.size("control-height"))
+
+    def hitButton(self, position: QPoint) -> bool:
+        return self.rect().contains(position)
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        painter = QPainter(self)
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        side, half = theme.size("icon-small"), theme.exact_size("line-width") / 2
+        box = QRectF(0, (self.height() - side) / 2, side, side)
+        border = "accent" if self.isChecked() or self.property("focusRing") else "dim"
+        painter.setPen(QPen(theme.color(border), theme.exact_size("line-width")))
+        painter.setBrush(theme.color("accent" if self.isChecked() else "surface"))
+        painter.drawRoundedRect(box.adjusted(half, half, -half, -half), theme.space(1), theme.space(1))
+        if self.isChecked():
+            paint_icon(painter, box.adjusted(2, 2, -2, -2), "check", theme.color("accent-ink"))
+        painter.setPen(theme.color("text"))
+        words = self.rect().adjusted(side + theme.space(2), 0, 0, 0)
+        painter.drawText(words, Qt.AlignmentFlag.AlignVCenter, self.text())
 
 
 class _SegmentButton(FocusRing, QToolButton):

@@ -89,14 +89,12 @@ class Overlay(QWidget):
         return next(iter(self._tab_stops()), self._card)
 
     def _tab_stops(self) -> list[QWidget]:
-        """What Tab reaches inside the card, in Tab's order."""
-        found: list[QWidget] = []
-        widget = self._card.nextInFocusChain()
-        while widget is not None and widget is not self._card:
-            if self._card.isAncestorOf(widget) and _takes_tab(widget):
-                found.append(widget)
-            widget = widget.nextInFocusChain()
-        return found
+        """What Tab reaches inside the card, in the order in which it was built.
+
+        Not by nextInFocusChain: PySide takes what that returns for a child, and all the widgets of the window that
+        were walked over are unusable once the card is deleted.
+        """
+        return [widget for widget in self._card.findChildren(QWidget) if _takes_tab(widget)]
 
 
 def _takes_tab(widget: QWidget) -> bool:

@@ -64,7 +64,7 @@ def test_health_says_whether_it_can_answer_now(event: Event, status: int, code: 
     assert (response.status_code, response.json()["error"]["code"]) == (status, code)
 
 
-@pytest.mark.parametrize("model", ["tiny", "Tiny Model", None])
+@pytest.mark.parametrize("model", ["tiny", "Tiny Model", "default", None])
 def test_a_question_may_name_the_model_or_none(model: str | None) -> None:
     response = ask({**HELLO, "model": model}, ScriptedEngine(says("x")))
     assert (response.status_code, response.json()["model"]) == (200, "tiny")

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from app.api import body
 from app.api import requests as under_way
 from engine.events import PrefillProgressed, RequestStarted, TokensEmitted
 from engine.types import FinishReason, RequestId
@@ -48,6 +49,29 @@ def test_a_client_that_goes_away_stops_its_request(so_far: Any, stream: bool) ->
         assert engine.cancelled == [request.id]
         says_first(engine, request.id)  # what still comes disturbs nobody
         engine.finish(request.id, 1, FinishReason.CANCELLED)
+
+    with_api(scenario, Noticing())
+
+
+def test_a_client_that_goes_away_before_it_has_asked_asks_nothing() -> None:
+    async def scenario(api: Api) -> None:
+        connection = Connection(api.app, STREAM, sends_body=False)
+        serving = connection.open()
+        connection.gone.set()
+        await serving
+        assert (connection.sent, api.engine.submitted) == ([], [])
+
+    with_api(scenario, Noticing())
+
+
+def test_a_body_that_does_not_come_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(body, "BODY_TIMEOUT_S", 0)
+
+    async def scenario(api: Api) -> None:
+        connection = Connection(api.app, STREAM, sends_body=False)
+        await connection.open()
+        assert connection.sent[0]["status"] == 408
+        assert api.engine.submitted == []
 
     with_api(scenario, Noticing())
 
@@ -98,10 +122,10 @@ def test_tokens_that_are_ready_together_are_written_together() -> None:
         await serving
         return connection.sent
 
-    start, body = with_api(scenario, Noticing())
+    start, rest = with_api(scenario, Noticing())
     assert start["type"] == "http.response.start"
-    assert body["more_body"] is False
-    assert len(sse(body["body"].decode())) == 6
+    assert rest["more_body"] is False
+    assert len(sse(rest["body"].decode())) == 6
 
 
 def test_the_first_token_does_not_wait_for_the_second() -> None:

@@ -32,7 +32,7 @@ def check_files(folder: Path) -> None:
 
 def test_a_killed_writer_leaves_whole_pages_and_a_new_start_uses_them(make: Make, tmp_path: Path) -> None:
     for number in range(N_KILLS):
-        write_until_killed(tmp_path, first=100 * number, n_conversations=3 + 5 * number)
+        write_until_killed(tmp_path, first=100 * number, n_conversations=1 + number)
         check_files(tmp_path)
 
     ledger = make(folder=tmp_path, n_cells=128)

@@ -184,8 +184,8 @@ class NothingIsEverWrongWithWholeStates(NothingIsEverWrong):
 
 
 TestNothingIsReadTwice = NothingIsReadTwice.TestCase
-TestNothingIsReadTwice.settings = settings(max_examples=200, stateful_step_count=40, deadline=None)
+TestNothingIsReadTwice.settings = settings(max_examples=120, stateful_step_count=40, deadline=None)
 TestNothingIsEverWrong = NothingIsEverWrong.TestCase
-TestNothingIsEverWrong.settings = settings(max_examples=100, stateful_step_count=40, deadline=None)
+TestNothingIsEverWrong.settings = settings(max_examples=80, stateful_step_count=40, deadline=None)
 TestNothingIsEverWrongWithWholeStates = NothingIsEverWrongWithWholeStates.TestCase
-TestNothingIsEverWrongWithWholeStates.settings = settings(max_examples=50, stateful_step_count=40, deadline=None)
+TestNothingIsEverWrongWithWholeStates.settings = settings(max_examples=40, stateful_step_count=40, deadline=None)

@@ -64,7 +64,7 @@ class PoolAgainstCells(RuleBasedStateMachine):
 
 
 TestPoolAgainstCells = PoolAgainstCells.TestCase
-TestPoolAgainstCells.settings = settings(max_examples=100, stateful_step_count=40, deadline=None)
+TestPoolAgainstCells.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
 
 
 def test_what_is_not_there_cannot_be_shared() -> None:

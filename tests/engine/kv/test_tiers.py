@@ -160,6 +160,19 @@ def test_refused_saves_and_restores_cost_time_and_nothing_else(make: Make) -> No
     assert ledger.ask(text(0, 9), "a").n_ready == 8
 
 
+def test_a_refused_cut_costs_the_sequence_and_nothing_else(make: Make) -> None:
+    ledger = make(n_cells=32, n_sequences=1)
+    ledger.ask(text(0, 8), "a")
+    ledger.crowd_out()
+    ledger.ask(text(0, 6), "a")
+    ledger.cells.refuses_trim = True
+
+    assert ledger.ask(text(0, 8) + text(50, 2), "a").n_ready == 0
+    ledger.crowd_out()
+    assert ledger.ask(text(0, 6) + text(70, 2), "a").n_ready == 0
+    assert ledger.ask(text(0, 6) + text(70, 3), "a").n_ready == 8
+
+
 def test_a_smaller_budget_holds_at_once(make: Make) -> None:
     ledger = make(n_cells=32)
     ledger.ask(text(0, 24), "a")

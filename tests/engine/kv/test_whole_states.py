@@ -21,6 +21,7 @@ def test_a_conversation_that_goes_on_is_taken_over_whole(make: Make) -> None:
 def test_an_edited_answer_goes_on_from_the_end_of_its_prompt(make: Make) -> None:
     ledger = make(can_cut=False)
     ledger.ask(text(0, 10), "a", answer=text(50, 5))
+    ledger.settle()
 
     lease = ledger.ask(text(0, 10) + text(70, 6), "a")
 

@@ -105,3 +105,6 @@ def test_the_gauge_says_how_full_the_context_is(composer: Composer) -> None:
 
     assert composer.gauge.text() == "1,274 / 16,384"
     assert "1,274 of the 16,384 tokens" in composer.gauge.accessibleName()
+
+    composer.gauge.show_usage(900, 16384, n_dropped=4)
+    assert composer.gauge.accessibleName().endswith("Its oldest 4 messages are left out.")

@@ -241,6 +241,21 @@ def test_badges_say_where_each_conversation_is_kept(world: World) -> None:
     world.chat.sidebar.list.grab()  # the delegate paints them
 
 
+def test_a_badge_that_changes_does_not_disturb_who_edits_a_title(world: World) -> None:
+    three_conversations(world)
+    select(world, "Tax letter")
+    world.chat.sidebar.list.setFocus()
+    world.chat.rename()
+    editor = world.chat.sidebar.list.findChild(QLineEdit)
+    assert isinstance(editor, QLineEdit)
+    assert editor.text() == "Tax letter"
+    editor.setText("Letter to the off")
+
+    remember(world, 2, n_cells=300)
+    assert editor.text() == "Letter to the off"
+    world.press(editor, Qt.Key.Key_Escape)
+
+
 def test_without_a_model_there_are_no_badges(world: World) -> None:
     three_conversations(world)
     remember(world, 2, n_cells=300)

@@ -8,9 +8,9 @@ from pytestqt.qtbot import QtBot
 
 from app.settings import Theme
 from ui.theme import theme
-from ui.widgets.buttons import IconButton, Segments, TextButton
+from ui.widgets.buttons import CheckBox, IconButton, Segments, TextButton
 from ui.widgets.chip import Chip, ChipState, ChipText
-from ui.widgets.fields import EditableTitle, NumberField, SliderField
+from ui.widgets.fields import EditableTitle, NumberField, SizeField, SliderField
 from ui.widgets.icons import icon
 from ui.widgets.labels import ElidedLabel
 from ui.widgets.search_field import SearchField
@@ -228,3 +228,41 @@ def test_a_new_toast_takes_the_place_of_the_last(qtbot: QtBot) -> None:
     toast.act()
 
     assert done == ["two"]
+
+
+def test_a_check_box_is_ticked_by_a_click_anywhere_on_it_and_by_the_space_bar(qtbot: QtBot) -> None:
+    box = CheckBox("Always")
+    shown(qtbot, box)
+
+    qtbot.mouseClick(box, Qt.MouseButton.LeftButton, pos=QPoint(box.width() - 2, box.height() // 2))
+    assert box.isChecked()
+    unticked = box.grab().toImage()
+    qtbot.keyClick(box, Qt.Key.Key_Space)
+    assert not box.isChecked()
+    assert box.grab().toImage() != unticked
+
+
+def test_a_size_is_never_cut_by_its_limit(qtbot: QtBot) -> None:
+    field = SizeField("Space", 500_000_000)
+    shown(qtbot, field)
+    field.set_value(8 * 10**9)
+
+    with qtbot.assertNotEmitted(field.changed):
+        field.set_limit(10**9)
+        assert field.value() == 8 * 10**9
+        field.set_limit(20 * 10**9)
+    slider = field.findChild(QSlider)
+    assert (field.value(), slider.maximum()) == (8 * 10**9, 40)
+
+
+def test_a_size_is_told_in_bytes_and_shown_in_gigabytes(qtbot: QtBot) -> None:
+    field = SizeField("Space", 500_000_000)
+    shown(qtbot, field)
+    field.set_limit(10**12)
+    field.set_value(8 * 10**9)
+    slider = field.findChild(QSlider)
+
+    with qtbot.waitSignal(field.changed) as told:
+        qtbot.keyClick(slider, Qt.Key.Key_Right)
+    assert told.args == [8_500_000_000]
+    assert slider.accessibleName() == "Space: 8.5 GB"

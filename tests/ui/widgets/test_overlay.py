@@ -2,8 +2,9 @@ from __future__ import annotations
 
 import pytest
 from PySide6.QtCore import QPoint, Qt
-from PySide6.QtWidgets import QPushButton, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QPushButton, QScrollArea, QVBoxLayout, QWidget
 from pytestqt.qtbot import QtBot
+from shiboken6 import isValid
 
 from ui.widgets.overlay import Popup, Sheet
 
@@ -88,3 +89,17 @@ def test_a_sheet_fits_into_a_small_window(qtbot: QtBot, host: QWidget) -> None:
 
     card = sheet.findChildren(QWidget, options=Qt.FindChildOption.FindDirectChildrenOnly)[0]
     assert sheet.rect().contains(card.geometry())
+
+
+def test_what_it_covered_outlives_it(qtbot: QtBot, host: QWidget) -> None:
+    area = QScrollArea()
+    host.layout().addWidget(area)
+    viewport = area.viewport()
+    sheet = Sheet(host, "Sure?")
+    sheet.add_button("Close")
+    sheet.open()
+
+    with qtbot.waitSignal(sheet.destroyed):
+        sheet.dismiss()
+
+    assert isValid(viewport)

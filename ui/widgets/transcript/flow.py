@@ -38,6 +38,7 @@ class Flow:
         self._messages: list[Message] = []
         self._indices: dict[int, int] = {}
         self._heights = HeightIndex()
+        self._first_seen: int | None = None
         self._open: OrderedDict[int, Message] = OrderedDict()
         self.column_width = 1
 
@@ -55,6 +56,7 @@ class Flow:
         self._messages = [self._message(known.get(view.id), view) for view in views]
         self._indices = {message.view.id: index for index, message in enumerate(self._messages)}
         self._heights = HeightIndex(message.height for message in self._messages)
+        self._first_seen = next((index for index, view in enumerate(views) if view.is_first_seen), None)
         self._open = OrderedDict((message.view.id, message) for message in self._messages if message.is_open)
 
     def append(self, view: MessageView) -> None:
@@ -62,6 +64,13 @@ class Flow:
         self._indices[view.id] = len(self._messages)
         self._messages.append(message)
         self._heights.append(message.height)
+
+    @property
+    def veiled_to(self) -> int | None:
+        """Where what the model does not see ends, with the line that says so; None where it sees everything."""
+        if self._first_seen is None:
+            return None
+        return self.top_of(self._first_seen) + metrics.divider_height()
 
     def find(self, message_id: int) -> int | None:
         return self._indices.get(message_id)
@@ -121,7 +130,7 @@ class Flow:
 
     def parts_of(self, message_index: int) -> Iterator[Placed]:
         message = self._messages[message_index]
-        y = self.top_of(message_index) + metrics.message_top(message.view.is_user)
+        y = self.top_of(message_index) + message.top_space
         for index, part in enumerate(message.parts):
             y += part.gap
             yield Placed(message_index, index, message, part, y)

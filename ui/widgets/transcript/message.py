@@ -74,6 +74,12 @@ class Message:
         return self._height + self._rest_height
 
     @property
+    def top_space(self) -> int:
+        """Above its first part."""
+        divider = metrics.divider_height() if self.view.is_first_seen else 0
+        return divider + metrics.message_top(self.view.is_user)
+
+    @property
     def is_reading(self) -> bool:
         """Whether :meth:`read_on` has more to do."""
         return self._stream is not None and self._stream.n_waiting_chars > 0
@@ -242,7 +248,7 @@ class Message:
             part.is_stale = True
 
     def _padding(self) -> int:
-        return metrics.message_top(self.view.is_user) + metrics.message_gap(self.view.is_user)
+        return self.top_space + metrics.message_gap(self.view.is_user)
 
     def _estimate(self) -> int:
         width = self.column_width

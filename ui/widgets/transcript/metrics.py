@@ -79,6 +79,11 @@ def text_lift() -> int:
     return theme.space(1) // 2
 
 
+def divider_height() -> int:
+    """Above a message, for the line that says that the model does not see what is above."""
+    return theme.space(6)
+
+
 def message_gap(is_user: bool) -> int:
     """Below a message; the footer of the user's words is part of the space."""
     return 0 if is_user else theme.space(5)

@@ -36,6 +36,7 @@ from ui.widgets.transcript.page import Page
 from ui.widgets.transcript.selecting import Selecting
 from ui.widgets.transcript.stage import PartWidget, Stage, bubble_rect, rect_of
 from ui.widgets.transcript.text_view import TextView
+from ui.widgets.transcript.veil import Veil
 from ui.widgets.transcript.view_model import MessageStatus, MessageView
 
 _READ_INTERVAL_MS = 10
@@ -73,6 +74,7 @@ class Transcript(QAbstractScrollArea):
         self._page = Page(self._flow, self._stage)
         self._selecting = Selecting(self.viewport(), self._flow, self._stage, self._scroll_by)
         self._walk = FocusWalk(self._flow, self._stage, self._bring_into_view)
+        self._veil = Veil(self.viewport())
         self._jump = JumpButton(self)
         self._jump.clicked.connect(self._jump_to_end)
         self._hovered: int | None = None
@@ -224,6 +226,7 @@ class Transcript(QAbstractScrollArea):
             self._page.settle(self._selecting.held_part)
             self._selecting.apply()
             self._show_scroll_position()
+            self._place_veil()
         finally:
             self._is_settling = False
         self._reveal_footers()
@@ -237,6 +240,10 @@ class Transcript(QAbstractScrollArea):
         bar.setRange(0, self._page.max_top)
         bar.setValue(self._page.top)
         self._jump.setVisible(self._is_left_behind())
+
+    def _place_veil(self) -> None:
+        y = self._flow.veiled_to
+        self._veil.reach_down_to(None if y is None else y - self._page.top, self.viewport().width(), self._page.column)
 
     def _is_left_behind(self) -> bool:
         """Whether text comes below what is read, or the end is some pages away."""

@@ -19,7 +19,7 @@ class MessageView:
     """``text`` of a user is shown as it is, that of a model is Markdown.
 
     ``facts`` stands small on the right under an answer; ``error`` is the sentence of a failed or interrupted one.
-    ``sibling_number`` counts from 1.
+    ``sibling_number`` counts from 1. ``is_first_seen``: the model does not see the messages above this one.
     """
 
     id: int
@@ -31,6 +31,7 @@ class MessageView:
     error: str | None = None
     sibling_number: int = 1
     n_siblings: int = 1
+    is_first_seen: bool = False
 
     @property
     def has_failed(self) -> bool:
