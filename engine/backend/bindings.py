@@ -7,6 +7,7 @@ helpers and ``diskcache`` (which unpickles files), and costs 0.4 s of every star
 from __future__ import annotations
 
 import ctypes
+import functools
 import importlib
 import importlib.util
 import os
@@ -54,7 +55,7 @@ def load_ggml_base() -> ctypes.CDLL | None:
 class Diagnostics:
     """Keeps llama.cpp's last log lines and sends them, and the text of an abort, to stderr.
 
-    Thread: callbacks come on any of llama.cpp's threads. Must outlive every use of ``lib``.
+    Thread: callbacks come on any of llama.cpp's threads.
     """
 
     def __init__(self) -> None:
@@ -84,6 +85,12 @@ class Diagnostics:
 
     def _abort(self, message: bytes) -> None:
         os.write(2, b"\n" + ABORT_MARK.encode() + message + b"\n")
+
+
+@functools.cache
+def diagnostics() -> Diagnostics:
+    """The one of this process. llama.cpp keeps its callbacks for good, so they must never be collected."""
+    return Diagnostics()
 
 
 def native_flag() -> tuple[Any, Any]:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from engine.backend.bindings import Diagnostics, lib, native_flag
+from engine.backend.bindings import diagnostics, lib, native_flag
 from engine.backend.cells import LlamaCells
 from engine.backend.logprobs import log_probabilities
 from engine.backend.sampling import make_chain
@@ -80,7 +80,8 @@ class LlamaBackend:
             OutOfMemory: the weights or the context do not fit.
         """
         started_s = time.monotonic()
-        self._diagnostics = Diagnostics()
+        self._diagnostics = diagnostics()
+        self._diagnostics.errors.clear()
         self._n_threads = spec.config.n_threads or 1
         self._samplers: dict[RequestId, Any] = {}
         self._n_logprobs: dict[RequestId, int] = {}

@@ -159,6 +159,7 @@ class PagedKv:
         if path.is_dropped:
             self._shed(path)
             return
+        path.last_used = self._policy.tick
         self._policy.touch(path.nodes)
         if path.conversation is not None:
             tokens = path.tokens

@@ -21,6 +21,8 @@ from engine.kv.tree import Node, PageTree
 from engine.reuse import Reason
 
 _LOOK_AGAIN_OPENS = 64
+_TRY_AGAIN_OPENS = 4
+"""How soon the folder is looked at again when nothing could be written."""
 
 
 class SavedPages:
@@ -149,7 +151,8 @@ class SavedPages:
         """Delete one page, or foreign files, while the disk is over its budget; look at the folder now and then."""
         if self._tier is None:
             return False
-        if self._policy.tick - self._looked_at_tick >= _LOOK_AGAIN_OPENS:
+        interval = _TRY_AGAIN_OPENS if self._tier.problem else _LOOK_AGAIN_OPENS
+        if self._policy.tick - self._looked_at_tick >= interval:
             self._looked_at_tick = self._policy.tick
             self._tier.look()
             return True
