@@ -10,6 +10,7 @@ from app import VERSION
 
 if TYPE_CHECKING:
     import argparse
+    from types import ModuleType
 
     from app.cli.terminal import Terminal
     from app.services import Services
@@ -47,11 +48,15 @@ def _run(arguments: argparse.Namespace, terminal: Terminal) -> int:
     """Each command imports what it needs: ``doctor`` must work where the rest does not."""
     match arguments.command:
         case "chat":
-            return _chat(arguments, terminal)
+            from app.cli import chat
+
+            return _with_engine(chat, arguments, terminal)
         case "models":
             return _models(terminal)
         case "serve":
-            return _serve(arguments, terminal)
+            from app.cli import serve
+
+            return _with_engine(serve, arguments, terminal)
         case "doctor":
             from app.cli import doctor
             from app.paths import Paths
@@ -67,19 +72,8 @@ def _gui() -> int:
     return run_gui(_services, VERSION)
 
 
-def _chat(arguments: argparse.Namespace, terminal: Terminal) -> int:
-    from app.cli import chat
-
-    services = _services()
-    try:
-        return chat.run(arguments, services, terminal)
-    finally:
-        services.close()
-
-
-def _serve(arguments: argparse.Namespace, terminal: Terminal) -> int:
-    """Without the conversations: their database has one owner at a time, the window."""
-    from app.cli import serve
+def _with_engine(command: ModuleType, arguments: argparse.Namespace, terminal: Terminal) -> int:
+    """Run ``chat`` or ``serve``: without the conversations, whose database has one owner at a time, the window."""
     from app.logs import setup_logging
     from app.paths import Paths
     from engine.client import WorkerClient
@@ -88,9 +82,10 @@ def _serve(arguments: argparse.Namespace, terminal: Terminal) -> int:
     paths.ensure()
     stop_logging = setup_logging(paths, to_stderr=False)
     try:
-        return serve.run(arguments, paths, WorkerClient, terminal)
+        exit_code: int = command.run(arguments, paths, WorkerClient, terminal)
     finally:
         stop_logging()
+    return exit_code
 
 
 def _models(terminal: Terminal) -> int:

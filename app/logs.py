@@ -77,7 +77,12 @@ def _handlers(paths: LogFiles, to_stderr: bool) -> list[logging.Handler]:
 
 
 def _enable_faulthandler(path: Path) -> IO[bytes] | None:
-    """faulthandler writes to the descriptor from a signal handler, so the file stays open."""
+    """faulthandler writes to the descriptor from a signal handler, so the file stays open.
+
+    Where somebody has enabled it already (a debugger, a test runner), it stays theirs.
+    """
+    if faulthandler.is_enabled():
+        return None
     try:
         file = path.open("ab", buffering=0)
     except OSError as error:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from app.library import Library, ModelEntry
-from app.settings import SettingsStore
+from app.settings import Settings, SettingsStore
 from engine.client import EngineClient
 from engine.config import CacheConfig, EngineConfig, LoadSpec
 from engine.errors import KnownError, ModelFileError
@@ -47,7 +47,9 @@ class EngineSession:
         with self._lock:
             self._model = entry
         self._settings.update(last_model=entry.id, loading_model=entry.id)
-        self._engine.load(LoadSpec(str(entry.path), EngineConfig(n_ctx=self._settings.current.n_ctx), self._cache()))
+        settings = self._settings.current
+        cache = cache_config(settings, self._kv_folder)
+        self._engine.load(LoadSpec(str(entry.path), EngineConfig(n_ctx=settings.n_ctx), cache))
         return entry
 
     def reload(self) -> None:
@@ -81,11 +83,6 @@ class EngineSession:
         self._unsubscribe()
         self._settings.update(loading_model=None)
 
-    def _cache(self) -> CacheConfig:
-        settings = self._settings.current
-        folder = None if self._kv_folder is None else str(self._kv_folder)
-        return CacheConfig(settings.cache_ram_bytes, settings.cache_disk_bytes, folder)
-
     def _on_event(self, event: Event) -> None:
         match event:
             case ModelLoaded() | LoadFailed() | EngineFailed(restarting=False):
@@ -93,6 +90,12 @@ class EngineSession:
             case ModelUnloaded():
                 with self._lock:
                     self._model = None
+
+
+def cache_config(settings: Settings, kv_folder: Path | None) -> CacheConfig:
+    """What the settings allow to be remembered; nothing is kept on disk without a folder."""
+    folder = None if kv_folder is None else str(kv_folder)
+    return CacheConfig(settings.cache_ram_bytes, settings.cache_disk_bytes, folder)
 
 
 def first_usable(library: Library, wished: str | None) -> ModelEntry:

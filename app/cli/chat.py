@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 
 from app.cli.dialogue import Dialogue, EngineError
 from app.cli.terminal import EXIT_DONE, EXIT_FAILED, EXIT_INTERRUPTED, Terminal
-from app.library import ModelEntry
-from app.services import Services
-from app.session import first_usable
-from app.settings import Settings
+from app.library import Library, ModelEntry
+from app.paths import Paths
+from app.session import cache_config, first_usable
+from app.settings import Settings, SettingsStore
+from engine.client import EngineClient
 from engine.config import EngineConfig, LoadSpec
 from engine.events import RequestFinished
 from engine.types import ChatMessage, FinishReason, Role, SamplingParams
@@ -29,36 +31,45 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--prompt", metavar="TEXT", help="answer this once on the standard output, and end")
 
 
-def run(arguments: argparse.Namespace, services: Services, terminal: Terminal) -> int:
+def run(
+    arguments: argparse.Namespace, paths: Paths, make_engine: Callable[[], EngineClient], terminal: Terminal
+) -> int:
     """Chat until the input ends. Raises KnownError where no model can be loaded, or a single answer fails."""
-    model = _choose(services, arguments.model)
-    settings = services.settings.current
+    settings = SettingsStore(paths.settings_file).current
+    model = _choose(Library(paths), arguments.model, settings.last_model)
+    is_dialogue = arguments.prompt is None and terminal.is_interactive
+    question = "" if is_dialogue else _single_question(arguments.prompt, terminal)
+    if not is_dialogue and not question.strip():
+        terminal.note("Nothing was asked: the prompt is empty.")
+        return EXIT_FAILED
+    engine = make_engine()
     dialogue = Dialogue(
-        services.engine,
-        LoadSpec(str(model.path), EngineConfig(n_ctx=settings.n_ctx)),
+        engine,
+        LoadSpec(str(model.path), EngineConfig(n_ctx=settings.n_ctx), cache_config(settings, paths.kv_pages)),
         SamplingParams(temperature=settings.temperature),
         _Screen(terminal, model.name),
         _system_messages(settings),
     )
-    if arguments.prompt is None and terminal.is_interactive:
+    try:
         with dialogue.opened():
-            return _converse(dialogue, terminal, model.name)
-    question = terminal.stdin.read() if arguments.prompt is None else arguments.prompt
-    if not question.strip():
-        terminal.note("Nothing was asked: the prompt is empty.")
-        return EXIT_FAILED
-    with dialogue.opened():
-        return _answer_once(dialogue, terminal, question)
+            return (
+                _converse(dialogue, terminal, model.name) if is_dialogue else _answer_once(dialogue, terminal, question)
+            )
+    finally:
+        engine.close()
 
 
-def _choose(services: Services, wished: str | None) -> ModelEntry:
+def _single_question(prompt: str | None, terminal: Terminal) -> str:
+    return terminal.stdin.read() if prompt is None else prompt
+
+
+def _choose(library: Library, wished: str | None, last: str | None) -> ModelEntry:
     """Raises KnownError where there is no such model, or it cannot be used, or there is none at all."""
     if wished is None:
-        last = services.settings.current.last_model
-        for entry in services.library.entries():
+        for entry in library.entries():
             if entry.id == last and entry.problem is None:
                 return entry
-    entry = first_usable(services.library, wished)
+    entry = first_usable(library, wished)
     if entry.problem is not None:
         raise EngineError(entry.problem)
     return entry

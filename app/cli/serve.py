@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 from app.cli.terminal import EXIT_DONE, EXIT_USAGE, Terminal
 from app.library import Library, ModelEntry
 from app.paths import Paths
-from app.session import first_usable
+from app.session import cache_config, first_usable
 from app.settings import Settings, SettingsStore
 from engine.client import EngineClient
-from engine.config import CacheConfig, EngineConfig, LoadSpec
+from engine.config import EngineConfig, LoadSpec
 from engine.errors import ErrorInfo, KnownError, ModelFileError
 from engine.events import EngineFailed, Event, LoadFailed, ModelLoaded, ModelLoading
 from engine.types import SamplingParams
@@ -56,7 +56,7 @@ def run(
             terminal.note("Without a key the server may listen on this machine only. Leave --no-auth or --host out.")
             return EXIT_USAGE
         key_file = None if arguments.no_auth else _key_file(paths)
-        cache = CacheConfig(settings.cache_ram_bytes, settings.cache_disk_bytes, str(paths.kv_pages))
+        cache = cache_config(settings, paths.kv_pages)
         serving = _Serving(
             listener, key_file, model, LoadSpec(str(model.path), config, cache), settings.temperature, terminal
         )

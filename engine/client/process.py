@@ -68,6 +68,7 @@ class WorkerProcess:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             env=worker_environment(os.environ),
+            process_group=None if sys.platform == "win32" else 0,  # Ctrl+C in a terminal is not for the worker
         )
         self._stderr_thread = self._start(self._drain_stderr, "worker-stderr")
         self._writer_thread = self._start(self._write, "worker-writer")

@@ -24,6 +24,7 @@ def test_everything_that_takes_the_focus_has_a_name_on_every_page(world: World) 
     world.settle()
     world.chat.composer.block("No model is loaded.")
     world.chat.composer.set_editing(True)
+    world.chat.composer.offer.show_offer("It is too long.", can_roll=True, can_summarise=True)
     check(world.window)
 
     world.click(world.chat.chip)

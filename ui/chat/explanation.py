@@ -11,6 +11,7 @@ from app.chats.types import AnswerStats
 from engine.reuse import Reason, ReuseReport
 from ui.chat.answers import context_used, speed_text
 from ui.models.memory import Tier
+from ui.models.words import tokens_text
 from ui.theme import theme
 from ui.widgets.dots import Dot
 from ui.widgets.labels import label, rule
@@ -59,23 +60,23 @@ def _reading(stats: AnswerStats) -> tuple[Line, ...]:
     reuse = stats.reuse
     if reuse is None:
         return (
-            Line("Remembered", f"{stats.n_cached:,} tokens", Tier.READY),
-            Line("Read now", f"{stats.n_prompt - stats.n_cached:,} tokens", Tier.COLD),
+            Line("Remembered", tokens_text(stats.n_cached), Tier.READY),
+            Line("Read now", tokens_text(stats.n_prompt - stats.n_cached), Tier.COLD),
         )
-    lines = [Line("Ready in memory", f"{reuse.n_cells:,} tokens", Tier.READY), *_fetched(reuse)]
-    lines.append(Line("Read now", f"{reuse.n_new:,} tokens", Tier.COLD))
+    lines = [Line("Ready in memory", tokens_text(reuse.n_cells), Tier.READY), *_fetched(reuse)]
+    lines.append(Line("Read now", tokens_text(reuse.n_new), Tier.COLD))
     lines += [Line(_REASONS[reason], f"{n:,}", is_detail=True) for reason, n in reuse.reasons if n]
     if stats.n_dropped:
-        lines.append(Line("Left out, because the context is full", f"{stats.n_dropped:,} messages"))
+        lines.append(Line("Left out to make the rest fit", f"{stats.n_dropped:,} messages"))
     return tuple(lines)
 
 
 def _fetched(reuse: ReuseReport) -> list[Line]:
     lines = []
     if reuse.n_ram:
-        lines.append(Line("Brought back from RAM", f"{reuse.n_ram:,} tokens", Tier.RAM))
+        lines.append(Line("Brought back from RAM", tokens_text(reuse.n_ram), Tier.RAM))
     if reuse.n_disk:
-        lines.append(Line("Brought back from disk", f"{reuse.n_disk:,} tokens", Tier.DISK))
+        lines.append(Line("Brought back from disk", tokens_text(reuse.n_disk), Tier.DISK))
     if lines:
         lines.append(Line("Bringing it back took", f"{reuse.restore_s:.2f} s", is_detail=True))
     return lines
@@ -85,7 +86,7 @@ def _times(stats: AnswerStats) -> tuple[Line, ...]:
     lines = [
         Line("Waited in the queue", _seconds(stats.queued_s)),
         Line("First word after", _seconds(stats.first_token_s)),
-        Line("Written", f"{stats.n_output:,} tokens"),
+        Line("Written", tokens_text(stats.n_output)),
         Line("Writing speed", f"{speed_text(stats.tokens_per_s)} tokens/s" if stats.tokens_per_s else ""),
         Line("Context in use", f"{context_used(stats):,} of {stats.n_ctx:,}"),
         Line("Answered by", stats.model_name or ""),

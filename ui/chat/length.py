@@ -38,6 +38,7 @@ class LengthControl(QObject):
     """One request at a time runs on ``queue``; of those that wait only the newest counts."""
 
     roll_chosen = Signal()  # go on and leave the oldest turns out
+    summary_chosen = Signal(int, int, int)  # conversation, tokens that it has, tokens that fit
 
     def __init__(
         self,
@@ -56,6 +57,7 @@ class LengthControl(QObject):
         self._queue = queue
         self._subject: Subject | None = None
         self._overflow: Overflow | None = None
+        self._measured: PromptMeasured | None = None
         self._is_asking = False
         self._asks_again = False
         self._was_ready = False
@@ -63,6 +65,8 @@ class LengthControl(QObject):
         self._timer.timeout.connect(self._ask)
         composer.edited.connect(self._timer.start)
         composer.offer.roll_chosen.connect(self._on_roll_chosen)
+        composer.offer.summary_chosen.connect(self._on_summary_chosen)
+        composer.offer.cancelled.connect(self._ask)
         models.changed.connect(self._on_model_changed)
         bridge.prompt_measured.connect(self._on_measured)
 
@@ -71,6 +75,7 @@ class LengthControl(QObject):
         if self._subject is None or subject is None or self._subject.conversation_id != subject.conversation_id:
             self._overflow = None
         self._subject = subject
+        self._measured = None
         self._withdraw_offer()
         if subject is not None and subject.problem is not None and self._policy is Overflow.STOP:
             self._make_offer(subject.problem)
@@ -105,7 +110,8 @@ class LengthControl(QObject):
         """Have the engine read it, unless a request is on its way: then once more after that one."""
         self._timer.stop()
         subject, draft, overflow = self._subject, self._composer.text, self._overflow
-        if subject is None or not self._is_ready:
+        is_closed = not self._composer.window().isVisible()  # a key may have come just before
+        if subject is None or not self._is_ready or is_closed:
             return
         if self._is_asking:
             self._asks_again = True
@@ -135,6 +141,7 @@ class LengthControl(QObject):
         subject = self._subject
         if subject is None or subject.is_answered or event.conversation != _name(subject.conversation_id):
             return
+        self._measured = event
         self._composer.gauge.show_usage(event.n_tokens, event.n_ctx, event.n_dropped)
         if event.n_tokens < event.n_ctx:
             self._withdraw_offer()
@@ -150,11 +157,15 @@ class LengthControl(QObject):
         if not can_roll and not self._has_draft:
             self._withdraw_offer()
             return
-        self._composer.offer.show_offer(words if can_roll else f"{words} Make your message shorter.", can_roll)
+        self._composer.offer.show_offer(
+            words if can_roll else f"{words} Make your message shorter.",
+            can_roll=can_roll,
+            can_summarise=can_roll and self._measured is not None and self._measured.conversation is not None,
+        )
         self._composer.set_overlong(True)
 
     def _withdraw_offer(self) -> None:
-        self._composer.offer.hide()
+        self._composer.offer.withdraw()
         self._composer.set_overlong(False)
 
     def _on_roll_chosen(self, is_for_always: bool) -> None:
@@ -165,6 +176,11 @@ class LengthControl(QObject):
         self._composer.focus()
         self._ask()
         self.roll_chosen.emit()
+
+    def _on_summary_chosen(self) -> None:
+        subject, measured = self._subject, self._measured
+        if subject is not None and subject.conversation_id is not None and measured is not None:
+            self.summary_chosen.emit(subject.conversation_id, measured.n_tokens, measured.n_ctx)
 
 
 def _name(conversation_id: int | None) -> str | None:

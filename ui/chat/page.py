@@ -8,6 +8,7 @@ from concurrent.futures import Executor
 from PySide6.QtCore import QObject, QRect, QUrl
 from PySide6.QtGui import QDesktopServices
 
+from app.chats.summary import Summariser
 from app.chats.types import Message, MessageState, Thread, message_id_of, request_id_of
 from app.services import Services
 from engine.errors import ContextTooLong, ErrorInfo
@@ -20,6 +21,7 @@ from ui.chat.drafts import Drafts
 from ui.chat.explanation import show_explanation
 from ui.chat.length import LengthControl, Subject
 from ui.chat.model_control import ModelControl, ModelState
+from ui.chat.summary import SummaryControl
 from ui.chat.view import ChatView
 from ui.errors import describe
 from ui.tasks import Operation
@@ -28,6 +30,7 @@ from ui.widgets.overlay import Sheet
 from ui.widgets.transcript import MessageView, Transcript
 
 _NEW_TITLE = "New conversation"
+_SUMMARY_WORDS = "This is a summary of our conversation so far:"
 _SAVING = "saving"
 _CONVERSATION = "conversation"
 
@@ -63,6 +66,8 @@ class ChatPage(QObject):
         self._drafts = Drafts()
         self._editing: int | None = None
         self._saving_problem: ErrorInfo | None = None
+        summariser = Summariser(services.chats, services.engine, services.settings)
+        self._summary = SummaryControl(view.composer.offer, summariser, bridge, queue)
         view.add_transcript(transcript)
         self._connect_view()
         self._connect_transcript()
@@ -72,10 +77,14 @@ class ChatPage(QObject):
         conversations.failed.connect(self._show_error)
         models.changed.connect(self._on_model_changed)
         self._length.roll_chosen.connect(self._go_on_rolling)
+        self._length.summary_chosen.connect(self._summary.start)
+        self._summary.done.connect(self._go_on_from_summary)
+        self._summary.failed.connect(self._on_not_summarised)
 
     def open(self, conversation_id: int | None) -> None:
         """Show a conversation, or with None an empty page that becomes one with the first message."""
         self._leave_edit()
+        self._summary.stop()
         self._length.look_at(None)
         self._drafts.keep(self._open_id if self._has_opened else conversation_id, self._composer.text)
         self._has_opened = True  # what was typed before the first conversation was open belongs to that one
@@ -271,6 +280,19 @@ class ChatPage(QObject):
         elif failed is not None:
             self._regenerate(failed.id)
 
+    def _go_on_from_summary(self, summary: str) -> None:
+        """A new conversation, with the summary and what was to be sent in the composer."""
+        parts = (_SUMMARY_WORDS, summary, self._composer.text, self._drafts.of(None))
+        if self._editing is None:
+            self._composer.clear()
+        self._drafts.keep(None, "\n\n".join(part for part in parts if part.strip()))
+        self._conversations.open(None)
+        self._composer.focus()
+
+    def _on_not_summarised(self, error: ErrorInfo) -> None:
+        self._show_problem(error)
+        self._measure()
+
     def _show_sibling(self, message_id: int, step: int) -> None:
         self._run(lambda: self._chats.show_sibling(message_id, step), self._show)
 
@@ -382,7 +404,9 @@ class ChatPage(QObject):
         sheet.open()
 
     def _show_error(self, error: BaseException) -> None:
-        info = describe(error)
+        self._show_problem(describe(error))
+
+    def _show_problem(self, info: ErrorInfo) -> None:
         details = details_action(self._view.window(), info)
         self._view.banners.show_banner(_CONVERSATION, BannerText(info.text, info.hint), *details)
 

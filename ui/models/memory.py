@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import Enum
 
 from engine.reuse import ConversationCache
-from ui.models.words import size_text
+from ui.models.words import size_text, tokens_text
 
 
 class Tier(Enum):
@@ -40,6 +40,6 @@ def cache_text(cache: ConversationCache | None) -> str:
     tier = tier_of(cache)
     sizes = {Tier.READY: cache.cells_bytes, Tier.RAM: cache.ram_bytes, Tier.DISK: cache.disk_bytes}
     own_bytes = sizes.pop(tier, 0)
-    first = [f"{cache.n_tokens:,} tokens", size_text(own_bytes) if own_bytes else "", tier_words(tier)]
+    first = [tokens_text(cache.n_tokens), size_text(own_bytes) if own_bytes else "", tier_words(tier)]
     others = [f"{size_text(n_bytes)} {tier_words(other)}" for other, n_bytes in sizes.items() if n_bytes]
     return "; ".join([", ".join(part for part in first if part), *others])

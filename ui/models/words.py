@@ -20,6 +20,11 @@ def count_text(n: int) -> str:
     return _scaled(n, _COUNTS, "").strip()
 
 
+def tokens_text(n: int) -> str:
+    """``1 token``, ``1,204 tokens``."""
+    return f"{n:,} token" if n == 1 else f"{n:,} tokens"
+
+
 def group_label(day: date, today: date) -> str:
     """The heading under which something of ``day`` stands in a list that is sorted by time."""
     n_days = (today - day).days

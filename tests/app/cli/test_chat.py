@@ -16,7 +16,6 @@ from app.cli import chat
 from app.cli.terminal import Terminal, exit_code
 from app.library import Library
 from app.paths import Paths
-from app.services import Services
 from app.settings import SettingsStore
 from engine.errors import ErrorInfo
 from engine.events import EngineFailed, LoadFailed
@@ -40,21 +39,10 @@ class Run:
     def __init__(self, home: Path, engine: ScriptedEngine, *arguments: str, stdin: io.StringIO | None = None) -> None:
         paths = Paths.below(home)
         paths.ensure()
-        settings = SettingsStore(paths.settings_file)
         parser = argparse.ArgumentParser()
         chat.add_arguments(parser)
-        services = cast(Any, Services)(
-            paths=paths,
-            settings=settings,
-            io=None,
-            engine=engine,
-            library=Library(paths),
-            chats=None,
-            session=None,
-            close=lambda: None,
-        )
         terminal = Terminal(stdin or io.StringIO(), io.StringIO(), io.StringIO())
-        self.code = exit_code(lambda: chat.run(parser.parse_args(arguments), services, terminal), terminal)
+        self.code = exit_code(lambda: chat.run(parser.parse_args(arguments), paths, lambda: engine, terminal), terminal)
         self.stdout = cast(io.StringIO, terminal.stdout).getvalue()
         self.stderr = cast(io.StringIO, terminal.stderr).getvalue()
 

@@ -15,12 +15,18 @@ from pathlib import Path
 import psutil
 import pytest
 
+from app.paths import Paths
+from app.settings import SettingsStore
+
 ROOT = Path(__file__).resolve().parents[3]
 COMMAND = [sys.executable, "-P", "-m", "app", "chat"]
 PATIENCE_S = 60.0
 CTRL_C, CTRL_D = "\x03", "\x04"
 
-pytestmark = pytest.mark.skipif(shutil.which("setsid") is None, reason="needs a controlling terminal")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(shutil.which("setsid") is None, reason="needs a controlling terminal"),
+]
 
 
 class TypedAt:
@@ -47,9 +53,10 @@ class TypedAt:
 
 @pytest.fixture
 def environment(hearth_home: Path, starter_model: Path) -> dict[str, str]:
-    models = hearth_home / "models"
-    models.mkdir(parents=True)
-    (models / starter_model.name).symlink_to(starter_model)
+    paths = Paths.below(hearth_home)
+    paths.ensure()
+    (paths.models / starter_model.name).symlink_to(starter_model)
+    SettingsStore(paths.settings_file).update(temperature=0.0)  # the same answers every time
     return {**os.environ, "PYTHONPATH": str(ROOT), "TERM": "dumb"}
 
 
@@ -84,7 +91,9 @@ def test_ctrl_c_stops_the_answer_and_spares_the_worker(environment: dict[str, st
         person.wait_for(", stopped]")
         person.wait_for("> ")
         person.type("Say hello.\n")
-        person.wait_for("tokens/s, context")
+        person.wait_for("Say hello.\r\n")
+        person.wait_for(" ")
+        person.type(CTRL_C)
         person.wait_for("> ")
         assert workers_of(process) == workers
         person.type(CTRL_D)

@@ -81,8 +81,7 @@ class Ledger:
     def fetch(self, prompt: Sequence[TokenId]) -> None:
         """Until everything that was wanted from disk is there."""
         while not self.kv.fetch(prompt):
-            assert self.disk is not None
-            assert self.disk.settle(SETTLE_S)
+            self.settle_disk()
 
     def try_open(self, prompt: Sequence[TokenId], conversation: str | None = None) -> Running | None:
         request_id = RequestId(f"request-{next(_numbers)}")
@@ -135,10 +134,14 @@ class Ledger:
                 self.kv.check()
             if self.disk is None:
                 return
-            assert self.disk.settle(SETTLE_S)
+            self.settle_disk()
             if not self.kv.idle_work():
-                assert self.disk.settle(SETTLE_S)  # its last news may have asked for something
+                self.settle_disk()  # its last news may have asked for something
                 return
+
+    def settle_disk(self) -> None:
+        if self.disk is not None:
+            assert self.disk.settle(SETTLE_S)
 
     def crowd_out(self) -> None:
         """Fill the cells with something else, so that nothing of what was there stays in them."""

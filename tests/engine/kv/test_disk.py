@@ -163,7 +163,9 @@ def test_a_full_disk_stops_the_writing_and_nothing_else(make: Make, small_disk: 
     assert "No space left" in problem.text
     assert ledger.ask([*PROMPT, *text(50, 2)], "a").n_ready == len(PROMPT)
     small_disk.free()
-    look_again(ledger)
+    for number in range(4):
+        ledger.ask(text(1000 * number, 5), "b")
+        ledger.settle()
     assert ledger.kv.usage().disk_problem is None
     ledger.end()
     assert asked_again(make, small_disk.root)[0] == 4 * N_PAGES

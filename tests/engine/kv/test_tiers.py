@@ -9,7 +9,7 @@ import pytest
 from engine.kv.costs import Rate
 from engine.reuse import Reason
 from tests.engine.kv.conftest import Make
-from tests.engine.kv.ledger import PAGE, PAGE_BYTES, costs, reasons, text
+from tests.engine.kv.ledger import PAGE, PAGE_BYTES, PLENTY, costs, reasons, text
 
 
 def files(folder: Path) -> list[Path]:
@@ -224,16 +224,66 @@ def test_pages_on_disk_are_not_waited_for_where_computing_is_sooner(make: Make, 
     assert reasons(second.ask(text(0, 9), "a")) == {Reason.CHEAPER_TO_COMPUTE: 8, Reason.NEW: 1}
 
 
-def test_fetching_ends_with_what_ram_can_hold(make: Make, tmp_path: Path) -> None:
+def test_fetching_keeps_to_the_budget_and_ends_with_what_ram_can_hold(make: Make, tmp_path: Path) -> None:
     first = make(folder=tmp_path)
     first.ask(text(0, 32), "a")
     first.end()
-    second = make(folder=tmp_path, ram_bytes=3 * PAGE_BYTES + 1000)
+    file_bytes = files(tmp_path)[0].stat().st_size
+    second = make(folder=tmp_path, ram_bytes=5 * PAGE_BYTES + file_bytes)
 
+    assert not second.kv.fetch(text(0, 33))
+    assert file_bytes <= second.kv.usage().ram_bytes <= second.ram_bytes
     lease = second.ask(text(0, 33), "a")
 
-    assert 3 * PAGE <= lease.report.n_disk <= 8 * PAGE
-    assert second.kv.usage().ram_bytes <= 3 * PAGE_BYTES + 1000
+    assert lease.report.n_disk == 6 * PAGE
+    assert second.kv.usage().ram_bytes <= second.ram_bytes
+
+
+def test_a_page_is_read_once_however_often_it_is_asked_for(make: Make, tmp_path: Path) -> None:
+    first = make(folder=tmp_path)
+    first.ask(text(0, 8), "a")
+    first.end()
+    second = make(folder=tmp_path)
+    second.fetch(text(0, 9))
+    second.kv.set_budgets(0, PLENTY)  # takes it away again
+    second.kv.set_budgets(PLENTY, PLENTY)
+
+    assert second.kv.fetch(text(0, 9))
+
+    second.ask(text(500, 5))
+    assert not second.kv.fetch(text(0, 9))  # other requests were opened meanwhile
+
+
+def test_what_was_used_last_is_what_ended_last(make: Make) -> None:
+    ledger = make(n_cells=32, ram_bytes=0)
+    running = ledger.open(text(0, 8), "long")
+    ledger.ask(text(100, 8), "short")
+    ledger.compute(running)
+    ledger.ask(text(200, 8), "shorter")
+    ledger.close(running)
+
+    ledger.ask(text(300, 16), "next")
+
+    assert ledger.ask(text(0, 9), "long").n_ready == 8
+
+
+def test_a_disk_budget_takes_along_what_continues_its_pages_in_ram(make: Make, tmp_path: Path) -> None:
+    first = make(folder=tmp_path)
+    first.ask(text(0, 4), "a")
+    first.end()
+    second = make(folder=tmp_path, disk_bytes=files(tmp_path)[0].stat().st_size)
+    running = second.try_open(text(0, 8), "a")  # without fetching: the first page stays where it is
+    assert running is not None
+    second.compute(running)
+    second.close(running)
+    second.settle()
+    second.crowd_out()
+
+    second.kv.set_budgets(PLENTY, 0)
+    second.settle()
+
+    assert files(tmp_path) == []
+    assert second.kv.usage().n_pages == 0
 
 
 def test_a_disk_budget_keeps_what_is_worth_most(make: Make, tmp_path: Path) -> None:

@@ -67,7 +67,7 @@ def test_answers_of_older_versions_tell_what_they_know() -> None:
 
 
 def test_messages_that_were_left_out_are_told() -> None:
-    assert "Left out, because the context is full: 4 messages" in drawn(stats(n_dropped=4))
+    assert "Left out to make the rest fit: 4 messages" in drawn(stats(n_dropped=4))
 
 
 @pytest.mark.parametrize("reason", list(Reason))

@@ -161,7 +161,7 @@ def test_leaving_turns_out_sends_it_and_is_remembered_only_if_wanted(world: Worl
     long_conversation(world)
 
     if always:
-        world.click(world.button("Always, without asking"))
+        world.click(world.button("Always leave them out, without asking"))
     world.click(world.button("Leave the oldest turns out"))
     world.settle()
 
