@@ -66,6 +66,6 @@ class Backend(Protocol):
         """Compute with that many from the next decode on."""
 
     def interrupt(self) -> None:
-        """Make the decode that runs now, or else the next one, end early. Thread: any."""
+        """Make the decode that runs now end early, unless it is over in a moment anyway. Thread: any."""
 
     def close(self) -> None: ...

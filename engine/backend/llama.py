@@ -27,6 +27,7 @@ MAX_PATHS = 32
 MOST_STATES = 4
 """The same for recurrent and hybrid models, where each one costs a whole state, whether it is used or not."""
 _DECODED, _NO_SLOT, _ABORTED = 0, 1, 2  # results of llama_decode, llama.h
+_QUICK_TOKENS, _QUICK_S = 16, 0.05
 _NO_TOKEN = -1  # LLAMA_TOKEN_NULL
 _MEMORY_HINTS = ("failed to allocate", "unable to allocate", "out of memory", "insufficient memory", "bad_alloc")
 
@@ -90,6 +91,8 @@ class LlamaBackend:
         lib.llama_backend_init()
         self._model = self._load_model(spec, on_progress)
         self._interrupt_callback, self._interrupt_flag = native_flag()
+        self._is_interruptible = True
+        self._last_step_s = 0.0
         has_state = bool(lib.llama_model_is_recurrent(self._model) or lib.llama_model_is_hybrid(self._model))
         self._n_paths = min(MOST_STATES, spec.config.n_parallel) if has_state else MAX_PATHS
         n_window: int = lib.llama_model_n_swa(self._model)
@@ -123,9 +126,11 @@ class LlamaBackend:
         if self._samples_on_device:
             self._attach(plan.chunks)
         outputs = self._batch.fill(plan.chunks)
+        self._allow_interrupts(plan.n_tokens > _QUICK_TOKENS or self._last_step_s > _QUICK_S)
         self._diagnostics.errors.clear()
         code: int = lib.llama_decode(self._context, self._batch.struct)
         self._interrupt_flag[0] = 0
+        self._last_step_s = time.monotonic() - started_s
         if code == _DECODED:
             for chunk in plan.chunks:
                 self.cells.guard(chunk.seq_id, chunk.start, chunk.end)
@@ -134,6 +139,13 @@ class LlamaBackend:
         status = {_NO_SLOT: StepStatus.NO_SPACE, _ABORTED: StepStatus.INTERRUPTED}.get(code, StepStatus.FAILED)
         detail = f"llama_decode: {code}. {self._diagnostics.first_error}"
         return StepResult(status, started_s, time.monotonic(), detail=detail)
+
+    def _allow_interrupts(self, is_allowed: bool) -> None:
+        """A step that is over in milliseconds is not worth asking, before each node of its graph, whether to go on."""
+        if is_allowed != self._is_interruptible:
+            self._is_interruptible = is_allowed
+            callback = self._interrupt_callback if is_allowed else lib.ggml_abort_callback()
+            lib.llama_set_abort_callback(self._context, callback, ctypes.addressof(self._interrupt_flag))
 
     def set_threads(self, n_threads: int) -> None:
         if n_threads != self._n_threads:

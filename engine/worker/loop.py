@@ -33,6 +33,7 @@ from engine.kv import Costs, DiskTier, PagedKv
 from engine.sched import Limits
 from engine.types import GenerationRequest
 from engine.worker.governor import ThreadGovernor, default_n_threads
+from engine.worker.mailbox import Mailbox
 
 log = logging.getLogger(__name__)
 
@@ -57,6 +58,7 @@ class WorkerLoop:
         self.n_steps = 0
         self._next_command = next_command
         self._emit = emit
+        self._mailbox = Mailbox(emit)
         self._load_backend = load_backend or _load_llama
         self._backend: Backend | None = None
         self._core: EngineCore | None = None
@@ -163,6 +165,7 @@ class WorkerLoop:
     def _work(self, core: EngineCore) -> float:
         """Do something useful. Returns how long to wait for a command before doing more."""
         if not core.has_work:
+            self._mailbox.flush()
             return 0.0 if core.idle_work() else IDLE_PAUSE_S
         n_before = core.n_steps
         self._step(core)
@@ -210,8 +213,7 @@ class WorkerLoop:
             self._backend.set_threads(self._governor.update(time.monotonic()))
 
     def _send(self, events: list[Event]) -> None:
-        for event in events:
-            self._emit(event)
+        self._mailbox.send(events, time.monotonic())
 
 
 class _Progress:

@@ -93,9 +93,9 @@ def test_an_interrupt_ends_the_next_decode_early_and_only_that(backend: LlamaBac
     backend.open_sampler(A, GREEDY, [])
     backend.interrupt()
 
-    interrupted = backend.decode(chunk(0, 5, 6, 7))
+    interrupted = backend.decode(chunk(0, *range(5, 45)))
     backend.cells.trim(SEQ, 0)
-    again = backend.decode(chunk(0, 5, 6, 7))
+    again = backend.decode(chunk(0, *range(5, 45)))
 
     assert interrupted.status is StepStatus.INTERRUPTED
     assert again.status is StepStatus.DONE
