@@ -2,7 +2,8 @@
 
     HEARTH_PEERS=folder python -m tests.benchmarks.decode MODEL.gguf
 
-Both sides take turns in one run; the medians of the rounds are compared. Run it on a quiet machine.
+Both sides take turns in one run; the medians of the rounds are compared. llama-bench begins at the depth of our prompt
+(``-d``), because every token attends to what is before it. Run it on a quiet machine.
 """
 
 from __future__ import annotations
@@ -39,8 +40,8 @@ class Answers:
         return self._outcome
 
 
-def hearth_speed(client: WorkerClient, answers: Answers, round_number: int, n_tokens: int) -> float:
-    """Tokens/s after the first token, greedy as in llama-bench, of an answer of exactly ``n_tokens``."""
+def hearth_speed(client: WorkerClient, answers: Answers, round_number: int, n_tokens: int) -> tuple[float, int]:
+    """Tokens/s after the first token, greedy as in llama-bench, and the depth at which the answer began."""
     messages = (ChatMessage(Role.USER, "Write a very long story about a lighthouse and the sea."),)
     request = GenerationRequest(
         RequestId(f"round-{round_number}"), messages, SamplingParams(temperature=0.0), max_tokens=n_tokens
@@ -51,7 +52,7 @@ def hearth_speed(client: WorkerClient, answers: Answers, round_number: int, n_to
         sys.exit(f"The answer was not usable: {outcome}")
     speed = outcome.timings.decode_tokens_per_s(outcome.usage.n_output)
     assert speed is not None
-    return speed
+    return speed, outcome.usage.n_prompt
 
 
 def main() -> None:
@@ -70,8 +71,11 @@ def main() -> None:
     theirs: list[float] = []
     with peer_tools() as (folder, environment):
         for number in range(arguments.rounds):
-            ours.append(hearth_speed(client, answers, number, arguments.tokens))
-            theirs += llama_bench(folder, environment, arguments.model, arguments.threads, arguments.tokens)
+            speed, depth = hearth_speed(client, answers, number, arguments.tokens)
+            ours.append(speed)
+            theirs += llama_bench(
+                folder, environment, arguments.model, arguments.threads, arguments.tokens, "-d", str(depth)
+            )
     client.close()
     hearth, bench = statistics.median(ours), statistics.median(theirs)
     sys.stdout.write(f"hearth      {hearth:7.1f} tokens/s  ({', '.join(f'{speed:.0f}' for speed in ours)})\n")
