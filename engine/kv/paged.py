@@ -29,6 +29,7 @@ from engine.kv.tree import Match, Node, PageTree
 from engine.reuse import ConversationCache, KvUsage, Reason, ReuseReport
 from engine.types import RequestId, SeqId, TokenId
 
+MOST_IDLE_CELLS = 512
 _EVENTS_AT_ONCE = 256
 """What one call takes in of the disk's news, so that none takes long."""
 
@@ -119,6 +120,18 @@ class PagedKv:
         reused = _Reused(n_cells=self._take_over(path, source, n_share))
         self._restore(path, steps, reused)
         return Lease(path.seq_id, path.n_tokens, self._report(path, match, reused))
+
+    def park(self) -> None:
+        """Take idle paths out of the cells that can come back from RAM, but for those used last.
+
+        Every cell in use makes every step a little longer, whoever it belongs to; bringing a page back takes about a
+        millisecond, once.
+        """
+        n_kept = 0
+        for path in sorted(self._paths.idle(), key=lambda path: -path.last_used):
+            n_kept += path.n_tokens
+            if n_kept > MOST_IDLE_CELLS and self._is_in_ram(path):
+                self._paths.cut(path, 0)
 
     def reserve(self, n_tokens: int) -> bool:
         """Make sure that so many cells are free, evicting what is idle. False: running requests hold too many."""
@@ -367,6 +380,11 @@ class PagedKv:
         path.is_dropped = False
         if is_cut and path.n_tokens:
             self._paths.cut(path, path.nodes[n_used - 1].end if n_used else 0, Reason.DROPPED)
+
+    def _is_in_ram(self, path: Path) -> bool:
+        parent = path.nodes[-1] if path.nodes else self._tree.root
+        is_tail_saved = not path.tail or self._tree.is_covered(parent, bytes(path.tail), path.conversation)
+        return is_tail_saved and all(node.ram is not None for node in path.nodes)
 
     def _save_all(self, path: Path) -> None:
         if self._policy.is_worth_saving(path.n_tokens):

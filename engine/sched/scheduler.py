@@ -139,6 +139,7 @@ class Scheduler:
         if lease is None:
             return False
         request.seat(lease.seq_id, lease.n_ready, lease.report)
+        self._kv.park()
         return True
 
     def _put_back_youngest(self) -> None:
