@@ -41,7 +41,14 @@ class Answers:
 
 
 def hearth_speed(client: WorkerClient, answers: Answers, round_number: int, n_tokens: int) -> tuple[float, int]:
-    """Tokens/s after the first token, greedy as in llama-bench, and the depth at which the answer began."""
+    """Tokens/s after the first token, greedy as in llama-bench, and the depth at which the answer began.
+
+    Like llama-bench, which warms up before it measures, this decodes a little first: the other side has just used the
+    caches for its own weights.
+    """
+    warm_up = (ChatMessage(Role.USER, "Hello"),)
+    client.submit(GenerationRequest(RequestId(f"warm-up-{round_number}"), warm_up, SamplingParams(temperature=0.0), 32))
+    answers.next()
     messages = (ChatMessage(Role.USER, "Write a very long story about a lighthouse and the sea."),)
     request = GenerationRequest(
         RequestId(f"round-{round_number}"), messages, SamplingParams(temperature=0.0), max_tokens=n_tokens
