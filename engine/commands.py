@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from engine.config import LoadSpec
-from engine.types import ChatMessage, GenerationRequest, Overflow, RequestId
+from engine.types import ChatMessage, EmbeddingRequest, GenerationRequest, Overflow, RequestId
 
 
 class Load(msgspec.Struct, frozen=True, tag=True):
@@ -22,6 +22,18 @@ class Cancel(msgspec.Struct, frozen=True, tag=True):
     """Stop a request wherever it is; unknown and finished ones are ignored."""
 
     request_id: RequestId
+
+
+class Embed(msgspec.Struct, frozen=True, tag=True):
+    """Embedded answers, or RequestFailed."""
+
+    request: EmbeddingRequest
+
+
+class Count(msgspec.Struct, frozen=True, tag=True):
+    """Say how many tokens a request's prompt has, and compute nothing. PromptCounted answers, or RequestFailed."""
+
+    request: GenerationRequest
 
 
 class ReadAhead(msgspec.Struct, frozen=True, tag=True):
@@ -57,4 +69,6 @@ class Shutdown(msgspec.Struct, frozen=True, tag=True):
     """Save what is remembered, within two seconds, and end. The end of the pipe means the same."""
 
 
-Command = Load | Submit | Cancel | ReadAhead | PinConversation | DropConversation | SetCacheBudgets | Shutdown
+Command = (
+    Load | Submit | Cancel | Embed | Count | ReadAhead | PinConversation | DropConversation | SetCacheBudgets | Shutdown
+)

@@ -9,7 +9,7 @@ import msgspec
 
 from engine.errors import ErrorInfo
 from engine.reuse import ConversationCache, KvUsage, ReuseReport
-from engine.types import FinishReason, ModelInfo, RequestId, Timings, TokenLogprob, Usage
+from engine.types import FinishReason, ModelInfo, RequestId, Timings, TokenLogprob, ToolCallPart, Usage
 
 
 class ModelLoading(msgspec.Struct, frozen=True, tag=True):
@@ -65,12 +65,17 @@ class PrefillProgressed(msgspec.Struct, frozen=True, tag=True):
 
 
 class TokensEmitted(msgspec.Struct, frozen=True, tag=True):
-    """Text that is final: whole characters, no stop string in it. ``n_tokens`` counts output so far."""
+    """Text that is final: whole characters, no stop string in it. ``n_tokens`` counts output so far.
+
+    What a model marks as reasoning comes as ``reasoning``, calls of tools as ``calls``, and neither is in ``text``.
+    """
 
     request_id: RequestId
     text: str
     n_tokens: int
     logprobs: tuple[TokenLogprob, ...] = ()
+    reasoning: str = ""
+    calls: tuple[ToolCallPart, ...] = ()
 
 
 class RequestFinished(msgspec.Struct, frozen=True, tag=True):
@@ -88,6 +93,20 @@ class RequestFailed(msgspec.Struct, frozen=True, tag=True):
 
     request_id: RequestId
     error: ErrorInfo
+
+
+class Embedded(msgspec.Struct, frozen=True, tag=True):
+    """A vector for each input, in order: 32-bit little-endian floats, of length 1 in the Euclidean norm."""
+
+    request_id: RequestId
+    vectors: tuple[bytes, ...]
+    n_tokens: int
+
+
+class PromptCounted(msgspec.Struct, frozen=True, tag=True):
+    request_id: RequestId
+    n_tokens: int
+    n_ctx: int
 
 
 class PromptMeasured(msgspec.Struct, frozen=True, tag=True):
@@ -127,6 +146,8 @@ Event = (
     | TokensEmitted
     | RequestFinished
     | RequestFailed
+    | Embedded
+    | PromptCounted
     | PromptMeasured
     | CacheChanged
     | Heartbeat

@@ -19,11 +19,65 @@ class Role(StrEnum):
     SYSTEM = "system"
     USER = "user"
     ASSISTANT = "assistant"
+    TOOL = "tool"
+
+
+class ToolCall(msgspec.Struct, frozen=True):
+    """A call that a model made. ``arguments`` is JSON text, as the model wrote it."""
+
+    id: str
+    name: str
+    arguments: str
+
+
+class ToolCallPart(msgspec.Struct, frozen=True):
+    """A piece of a call that streams: ``id`` and ``name`` come whole with its first piece and are empty after that.
+
+    ``index`` counts the calls of one answer from 0; the ``arguments`` of all its pieces joined are its JSON text.
+    """
+
+    index: int
+    id: str = ""
+    name: str = ""
+    arguments: str = ""
+
+
+class Tool(msgspec.Struct, frozen=True):
+    """A function that a model may ask for. ``parameters`` is a JSON schema as JSON text."""
+
+    name: str
+    description: str = ""
+    parameters: str = "{}"
+
+
+class ToolMode(StrEnum):
+    """Whether the model may call a tool, must not, must call one, or must call the one that is named."""
+
+    AUTO = "auto"
+    NONE = "none"
+    REQUIRED = "required"
+    NAMED = "named"
+
+
+class ToolChoice(msgspec.Struct, frozen=True):
+    mode: ToolMode = ToolMode.AUTO
+    name: str | None = None
+    at_most_one: bool = False
 
 
 class ChatMessage(msgspec.Struct, frozen=True):
+    """A message of a conversation.
+
+    ``reasoning`` and ``tool_calls`` belong to the assistant's; a message of role TOOL is the result of the call
+    ``tool_call_id`` of the function ``name``.
+    """
+
     role: Role
     content: str
+    reasoning: str = ""
+    tool_calls: tuple[ToolCall, ...] = ()
+    tool_call_id: str | None = None
+    name: str | None = None
 
 
 class SamplingParams(msgspec.Struct, frozen=True):
@@ -129,10 +183,31 @@ class GenerationRequest(msgspec.Struct, frozen=True):
     stop: tuple[str, ...] = ()
     conversation: str | None = None
     overflow: Overflow = Overflow.STOP
+    tools: tuple[Tool, ...] = ()
+    tool_choice: ToolChoice = ToolChoice()
+    prompt: str | tuple[int, ...] | None = None
+    """Text or tokens to go on from, as they stand, without a chat template; then there are no messages."""
+
+    continues: bool = False
+    """The last message is the beginning of the answer, which goes on from there."""
+
+    thinking: bool | None = None
+    """Whether a model that can do either reasons before it answers; None leaves it to its template."""
+
+    reasoning_effort: str | None = None
+    """low, medium or high, for models whose template knows the word."""
+
+
+class EmbeddingRequest(msgspec.Struct, frozen=True):
+    """Texts, or texts as tokens, whose vectors are wanted."""
+
+    id: RequestId
+    inputs: tuple[str | tuple[int, ...], ...]
 
 
 class FinishReason(StrEnum):
     END_OF_TURN = "end_of_turn"
+    TOOL_CALLS = "tool_calls"
     STOP_STRING = "stop_string"
     MAX_TOKENS = "max_tokens"
     CONTEXT_FULL = "context_full"
@@ -195,3 +270,16 @@ class ModelInfo(msgspec.Struct, frozen=True):
     load_s: float
     can_cut_cache: bool = True
     """Whether its KV cache can be kept in pages; otherwise it is kept whole, at a few points of a conversation."""
+
+    can_chat: bool = True
+    """Whether it writes text; a model made for embeddings alone does not."""
+
+    can_embed: bool = True
+    n_embd: int = 0
+    """Length of its embedding vectors."""
+
+    can_call_tools: bool = False
+    """Whether its chat template has a form for tools of its own; others are told about them in plain words."""
+
+    can_reason: bool = False
+    """Whether its template marks reasoning as such."""

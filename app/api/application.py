@@ -14,24 +14,23 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from app.api.chat import ChatEndpoint
-from app.api.errors import ApiError, from_engine, from_http, internal
+from app.api.engines import Engines
+from app.api.errors import ApiError, from_http, internal
 from app.api.guard import Access, Guard
-from app.api.models import ServedModel
-from app.api.requests import Requests
 from engine.types import SamplingParams
 
 _log = logging.getLogger(__name__)
 
 
-def build_app(requests: Requests, model: ServedModel, access: Access, defaults: SamplingParams) -> Starlette:
-    """An ASGI application that answers for one model. ``defaults`` are used for what a client leaves open."""
-    views = _Views(requests, model)
+def build_app(engines: Engines, access: Access, defaults: SamplingParams) -> Starlette:
+    """An ASGI application. ``defaults`` are used for what a client leaves open."""
+    views = _Views(engines)
     return Starlette(
         routes=[
             Route("/health", views.health, methods=["GET"]),
             Route("/v1/models", views.models, methods=["GET"]),
             Route("/v1/models/{model_id:path}", views.model, methods=["GET"]),
-            Route("/v1/chat/completions", ChatEndpoint(requests, model, defaults), methods=["POST"]),
+            Route("/v1/chat/completions", ChatEndpoint(engines, defaults), methods=["POST"]),
         ],
         middleware=[Middleware(Guard, access=access)],
         exception_handlers={ApiError: _api_error, HTTPException: _http_error, Exception: _bug},
@@ -39,25 +38,23 @@ def build_app(requests: Requests, model: ServedModel, access: Access, defaults: 
 
 
 class _Views:
-    def __init__(self, requests: Requests, model: ServedModel) -> None:
-        self._requests = requests
-        self._model = model
+    def __init__(self, engines: Engines) -> None:
+        self._engines = engines
 
     async def health(self, request: Request) -> Response:
         """200 when an answer can be given now, 503 with the reason otherwise."""
-        state = self._requests.model
-        if state.info is not None:
-            return _json({"status": "ok"})
-        if state.error is not None:
-            return ApiError(503, "model_not_loaded", from_engine(state.error).message).response()
-        return ApiError(503, "model_loading", "The model is being loaded.").response()
+        try:
+            self._engines.check()
+        except ApiError as error:
+            return error.response()
+        return _json({"status": "ok"})
 
     async def models(self, request: Request) -> Response:
-        return _json({"object": "list", "data": [self._model.card(self._requests.model.info)]})
+        return _json({"object": "list", "data": [model.card(info) for model, info in self._engines.served()]})
 
     async def model(self, request: Request) -> Response:
-        self._model.check_name(request.path_params["model_id"])
-        return _json(self._model.card(self._requests.model.info))
+        model, info = self._engines.find(request.path_params["model_id"])
+        return _json(model.card(info))
 
 
 def _json(value: Any) -> Response:

@@ -2,86 +2,55 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 import uuid
-from collections.abc import Coroutine
-from typing import Any
 
-from starlette.requests import ClientDisconnect, Request
-from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from app.api.body import read_body
 from app.api.chat_request import ChatCall, parse_chat
 from app.api.chat_response import ChatWriter
+from app.api.engines import Engines
 from app.api.errors import from_engine, invalid
-from app.api.models import ServedModel
-from app.api.requests import Feed, Requests
+from app.api.exchange import Exchange
+from app.api.requests import Feed
 from engine.events import RequestFailed, RequestFinished, TokensEmitted
-from engine.types import RequestId, SamplingParams
-
-_STREAM_HEADERS = [
-    (b"content-type", b"text/event-stream; charset=utf-8"),
-    (b"cache-control", b"no-cache"),
-]
+from engine.types import ModelInfo, RequestId, SamplingParams
 
 
 class ChatEndpoint:
     """An ASGI application: a stream is written with nothing between the engine's event and the socket."""
 
-    def __init__(self, requests: Requests, model: ServedModel, defaults: SamplingParams) -> None:
-        self._requests = requests
-        self._model = model
+    def __init__(self, engines: Engines, defaults: SamplingParams) -> None:
+        self._engines = engines
         self._defaults = defaults
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Raises ApiError, before anything was sent."""
-        request_id = RequestId(f"chatcmpl-{uuid.uuid4().hex}")
-        try:
-            body = await read_body(Request(scope, receive))
-        except ClientDisconnect:
-            return
-        call = parse_chat(body, request_id, self._defaults)
-        self._model.check_name(call.model)
-        self._check_tokens(call)
-        writer = ChatWriter(request_id, int(time.time()), self._model.id, wants_usage=call.wants_usage)
-        with self._requests.opened(call.request) as feed:
-            if call.is_streamed:
-                await _attend(_stream(feed, writer, send), feed, receive)
-            else:
-                has_logprobs = call.request.sampling.n_logprobs is not None
-                await _attend(_answer(feed, writer, has_logprobs, scope, receive, send), feed, receive)
+        exchange = Exchange(scope, receive, send)
+        body = await exchange.body()
+        if body is not None:
+            request_id = RequestId(f"chatcmpl-{uuid.uuid4().hex}")
+            await exchange.run(self._answer(parse_chat(body, request_id, self._defaults), exchange))
 
-    def _check_tokens(self, call: ChatCall) -> None:
-        info = self._requests.model.info
-        biased = call.request.sampling.logit_bias
-        if info is not None and any(token >= info.n_vocab for token, _ in biased):
-            raise invalid(f"logit_bias names a token that the model does not have: it has {info.n_vocab:,}.")
+    async def _answer(self, call: ChatCall, exchange: Exchange) -> None:
+        async with self._engines.ready(call.model) as ready:
+            _check_tokens(call, ready.info)
+            writer = ChatWriter(call.request.id, int(time.time()), ready.model.id, wants_usage=call.wants_usage)
+            with ready.requests.opened(call.request, exchange.overrun) as feed:
+                if call.is_streamed:
+                    await _stream(feed, writer, exchange)
+                else:
+                    has_logprobs = call.request.sampling.n_logprobs is not None
+                    await _answer(feed, writer, has_logprobs, exchange)
 
 
-async def _attend(work: Coroutine[Any, Any, None], feed: Feed, receive: Receive) -> None:
-    """Do the work until it is done, the client goes away, or it has stopped reading."""
-    writing = asyncio.ensure_future(work)
-    listening = asyncio.ensure_future(_disconnected(receive))
-    try:
-        await asyncio.wait({writing, listening, feed.overrun}, return_when=asyncio.FIRST_COMPLETED)
-        if writing.done():
-            writing.result()
-    finally:
-        writing.cancel()
-        listening.cancel()
-        await asyncio.gather(writing, listening, return_exceptions=True)
+def _check_tokens(call: ChatCall, info: ModelInfo | None) -> None:
+    biased = call.request.sampling.logit_bias
+    if info is not None and any(token >= info.n_vocab for token, _ in biased):
+        raise invalid(f"logit_bias names a token that the model does not have: it has {info.n_vocab:,}.")
 
 
-async def _disconnected(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass
-
-
-async def _answer(
-    feed: Feed, writer: ChatWriter, has_logprobs: bool, scope: Scope, receive: Receive, send: Send
-) -> None:
+async def _answer(feed: Feed, writer: ChatWriter, has_logprobs: bool, exchange: Exchange) -> None:
     said: list[TokensEmitted] = []
     while True:
         for event in await feed.take():
@@ -89,24 +58,23 @@ async def _answer(
                 case TokensEmitted():
                     said.append(event)
                 case RequestFinished():
-                    body = writer.completion(said, event, has_logprobs)
-                    await Response(body, media_type="application/json")(scope, receive, send)
+                    await exchange.respond(writer.completion(said, event, has_logprobs))
                     return
                 case RequestFailed(error=error):
                     raise from_engine(error)
 
 
-async def _stream(feed: Feed, writer: ChatWriter, send: Send) -> None:
+async def _stream(feed: Feed, writer: ChatWriter, exchange: Exchange) -> None:
     """Nothing is sent before the first event, so that what fails before it has an HTTP status of its own."""
     events = await feed.take()
     if isinstance(events[0], RequestFailed):
         raise from_engine(events[0].error)
-    await send({"type": "http.response.start", "status": 200, "headers": _STREAM_HEADERS})
+    await exchange.start()
     parts = [writer.opening()]
     while True:
         parts += [_part(event, writer) for event in events]
         is_last = not isinstance(events[-1], TokensEmitted)
-        await send({"type": "http.response.body", "body": b"".join(parts), "more_body": not is_last})
+        await exchange.write(b"".join(parts), is_last=is_last)
         if is_last:
             return
         parts = []

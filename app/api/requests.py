@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -14,17 +14,20 @@ from app.api.errors import busy, from_engine
 from engine.client import EngineClient
 from engine.errors import ErrorInfo
 from engine.events import (
+    Embedded,
     EngineFailed,
     Event,
     LoadFailed,
     ModelLoaded,
     ModelLoading,
     ModelUnloaded,
+    PromptCounted,
     RequestFailed,
     RequestFinished,
+    RequestStarted,
     TokensEmitted,
 )
-from engine.types import GenerationRequest, ModelInfo, RequestId
+from engine.types import EmbeddingRequest, GenerationRequest, ModelInfo, RequestId
 
 _log = logging.getLogger(__name__)
 
@@ -33,6 +36,8 @@ MAX_WAITING_EVENTS = 2048
 """How many tokens a client may be behind before it counts as gone."""
 
 Heard: TypeAlias = TokensEmitted | RequestFinished | RequestFailed
+Single: TypeAlias = Embedded | PromptCounted | RequestFailed
+_Arrived: TypeAlias = RequestStarted | TokensEmitted | RequestFinished | Single
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,14 +51,16 @@ class ModelState:
 class Feed:
     """The events of one request, in order. Thread: the event loop's."""
 
-    def __init__(self, request_id: RequestId) -> None:
+    def __init__(self, request_id: RequestId, overrun: asyncio.Future[None]) -> None:
+        """``overrun`` is completed when the reader fell too far behind; it gets no more events then."""
         self.request_id = request_id
         self.is_ended = False
         """Whether the engine has said its last word about the request."""
 
-        self.overrun: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        """Done when the reader fell too far behind; it gets no more events then."""
+        self.started: RequestStarted | None = None
+        """How long the prompt is, once that is known; always before the first token."""
 
+        self._overrun = overrun
         self._waiting: deque[Heard] = deque()
         self._more = asyncio.Event()
 
@@ -63,8 +70,8 @@ class Feed:
         if isinstance(event, RequestFinished | RequestFailed):
             self.is_ended = True
         elif len(self._waiting) >= MAX_WAITING_EVENTS:
-            if not self.overrun.done():
-                self.overrun.set_result(None)
+            if not self._overrun.done():
+                self._overrun.set_result(None)
             return
         self._waiting.append(event)
         self._more.set()
@@ -89,7 +96,8 @@ class Requests:
         self._engine = engine
         self._loop = asyncio.get_running_loop()
         self._feeds: dict[RequestId, Feed] = {}
-        self._arrived: deque[Heard] = deque()
+        self._singles: dict[RequestId, asyncio.Future[Single]] = {}
+        self._arrived: deque[_Arrived] = deque()
         self._is_woken = False
         self._is_closed = False
         self._model = ModelState()
@@ -100,16 +108,13 @@ class Requests:
         return self._model
 
     @contextmanager
-    def opened(self, request: GenerationRequest) -> Iterator[Feed]:
+    def opened(self, request: GenerationRequest, overrun: asyncio.Future[None]) -> Iterator[Feed]:
         """Submit a request. If the engine is not done with it at the end, it is cancelled.
 
-        Raises ApiError where there are too many.
+        ``overrun`` is the exchange's. Raises ApiError where there are too many.
         """
-        if self._is_closed:
-            raise from_engine(_CLOSING)
-        if len(self._feeds) >= MAX_REQUESTS:
-            raise busy("There are too many requests. Try again later.")
-        feed = Feed(request.id)
+        self._check_room()
+        feed = Feed(request.id, overrun)
         self._feeds[request.id] = feed
         self._engine.submit(request)
         try:
@@ -118,6 +123,39 @@ class Requests:
             del self._feeds[request.id]
             if not feed.is_ended:
                 self._engine.cancel(request.id)
+
+    async def embedded(self, request: EmbeddingRequest) -> Embedded:
+        """The vectors. Raises ApiError."""
+        event = await self._single(request.id, lambda: self._engine.embed(request))
+        assert isinstance(event, Embedded)
+        return event
+
+    async def counted(self, request: GenerationRequest) -> PromptCounted:
+        """How long the request's prompt is. Raises ApiError."""
+        event = await self._single(request.id, lambda: self._engine.count(request))
+        assert isinstance(event, PromptCounted)
+        return event
+
+    async def _single(self, request_id: RequestId, ask: Callable[[], None]) -> Embedded | PromptCounted:
+        self._check_room()
+        answer: asyncio.Future[Single] = self._loop.create_future()
+        self._singles[request_id] = answer
+        try:
+            ask()
+            event = await answer
+        finally:
+            del self._singles[request_id]
+            if not answer.done() or answer.cancelled():
+                self._engine.cancel(request_id)
+        if isinstance(event, RequestFailed):
+            raise from_engine(event.error)
+        return event
+
+    def _check_room(self) -> None:
+        if self._is_closed:
+            raise from_engine(_CLOSING)
+        if len(self._feeds) + len(self._singles) >= MAX_REQUESTS:
+            raise busy("There are too many requests. Try again later.")
 
     def close(self) -> None:
         """Listen no longer; every request that is under way ends with an error."""
@@ -129,11 +167,15 @@ class Requests:
             if not feed.is_ended:
                 self._engine.cancel(feed.request_id)
                 feed.put(RequestFailed(feed.request_id, _CLOSING))
+        for request_id, answer in self._singles.items():
+            if not answer.done():
+                self._engine.cancel(request_id)
+                answer.set_result(RequestFailed(request_id, _CLOSING))
 
     def _hear(self, event: Event) -> None:
         """Thread: the engine client's."""
-        if isinstance(event, TokensEmitted | RequestFinished | RequestFailed):
-            if event.request_id not in self._feeds:
+        if isinstance(event, _Arrived):
+            if event.request_id not in self._feeds and event.request_id not in self._singles:
                 return
             self._arrived.append(event)
             if not self._is_woken:  # set again by _deliver before it empties the queue, so nothing is left lying
@@ -151,10 +193,19 @@ class Requests:
     def _deliver(self) -> None:
         self._is_woken = False
         while self._arrived:
-            event = self._arrived.popleft()
-            feed = self._feeds.get(event.request_id)
-            if feed is not None:
-                feed.put(event)
+            self._hand_over(self._arrived.popleft())
+
+    def _hand_over(self, event: _Arrived) -> None:
+        feed, answer = self._feeds.get(event.request_id), self._singles.get(event.request_id)
+        if answer is not None and isinstance(event, Single):
+            if not answer.done():
+                answer.set_result(event)
+        elif feed is None:
+            return
+        elif isinstance(event, RequestStarted):
+            feed.started = event
+        elif isinstance(event, Heard):
+            feed.put(event)
 
 
 _CLOSING = ErrorInfo("EngineBusy", "Hearth is being closed.")

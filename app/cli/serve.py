@@ -84,6 +84,7 @@ class _Serving:
     async def run(self, engine: EngineClient) -> None:
         """Raises KnownError where the model does not load, or its engine died too often."""
         from app.api.application import build_app
+        from app.api.engines import OneEngine
         from app.api.keys import load_or_create_key
         from app.api.models import served_model
         from app.api.requests import Requests
@@ -91,9 +92,8 @@ class _Serving:
 
         key = None if self.key_file is None else load_or_create_key(self.key_file)
         requests = Requests(engine)
-        app = build_app(
-            requests, served_model(self.model), self.listener.access(key), SamplingParams(temperature=self.temperature)
-        )
+        engines = OneEngine(requests, served_model(self.model))
+        app = build_app(engines, self.listener.access(key), SamplingParams(temperature=self.temperature))
         server = ApiServer(app, requests.close)
         loop = asyncio.get_running_loop()
         unsubscribe = engine.subscribe(lambda event: self._watch(event, server, key, loop))

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from engine.config import LoadSpec
 from engine.events import Event
-from engine.types import ChatMessage, GenerationRequest, Overflow, RequestId
+from engine.types import ChatMessage, EmbeddingRequest, GenerationRequest, Overflow, RequestId
 
 EventSink = Callable[[Event], None]
 
@@ -29,6 +29,12 @@ class EngineClient(Protocol):
 
     def cancel(self, request_id: RequestId) -> None:
         """Stop a request; it finishes as cancelled. Unknown and finished ones are ignored."""
+
+    def embed(self, request: EmbeddingRequest) -> None:
+        """Ask for vectors. Exactly one Embedded or RequestFailed follows, whatever dies."""
+
+    def count(self, request: GenerationRequest) -> None:
+        """Ask how long a prompt is. Exactly one PromptCounted or RequestFailed follows, whatever dies."""
 
     def read_ahead(
         self, conversation: str | None, messages: tuple[ChatMessage, ...], overflow: Overflow = Overflow.STOP

@@ -17,7 +17,9 @@ from engine.client.process import WorkerEnded, WorkerProcess, WorkerSaid
 from engine.commands import (
     Cancel,
     Command,
+    Count,
     DropConversation,
+    Embed,
     Load,
     PinConversation,
     ReadAhead,
@@ -28,6 +30,7 @@ from engine.commands import (
 from engine.config import LoadSpec
 from engine.errors import EngineStopped, ErrorInfo, NoModel
 from engine.events import (
+    Embedded,
     EngineFailed,
     Event,
     Heartbeat,
@@ -35,10 +38,20 @@ from engine.events import (
     ModelLoaded,
     ModelLoading,
     ModelUnloaded,
+    PromptCounted,
     RequestFailed,
     RequestFinished,
 )
-from engine.types import ChatMessage, FinishReason, GenerationRequest, Overflow, RequestId, Timings, Usage
+from engine.types import (
+    ChatMessage,
+    EmbeddingRequest,
+    FinishReason,
+    GenerationRequest,
+    Overflow,
+    RequestId,
+    Timings,
+    Usage,
+)
 
 log = logging.getLogger(__name__)
 
@@ -81,7 +94,7 @@ class WorkerClient:
         self._worker: WorkerProcess | None = None
         self._hang: str | None = None
         self._last_error: ErrorInfo | None = None
-        self._waiting: dict[RequestId, GenerationRequest] = {}
+        self._waiting: dict[RequestId, Submit | Embed | Count] = {}
         self._in_flight: set[RequestId] = set()
         self._pinned: set[str] = set()
         self._budget = RestartBudget()
@@ -98,7 +111,13 @@ class WorkerClient:
         self._inbox.put(_Do(self._unload))
 
     def submit(self, request: GenerationRequest) -> None:
-        self._inbox.put(_Do(lambda: self._submit(request)))
+        self._inbox.put(_Do(lambda: self._submit(Submit(request))))
+
+    def embed(self, request: EmbeddingRequest) -> None:
+        self._inbox.put(_Do(lambda: self._submit(Embed(request))))
+
+    def count(self, request: GenerationRequest) -> None:
+        self._inbox.put(_Do(lambda: self._submit(Count(request))))
 
     def cancel(self, request_id: RequestId) -> None:
         self._inbox.put(_Do(lambda: self._cancel(request_id)))
@@ -192,14 +211,15 @@ class WorkerClient:
             self._emit(ModelUnloaded(self._spec.path))
         self._spec = None
 
-    def _submit(self, request: GenerationRequest) -> None:
+    def _submit(self, command: Submit | Embed | Count) -> None:
+        request_id = command.request.id
         if self._phase is _Phase.LOADING:
-            self._waiting[request.id] = request
+            self._waiting[request_id] = command
         elif self._phase is _Phase.READY and self._worker is not None:
-            self._in_flight.add(request.id)
-            self._worker.send(Submit(request))
+            self._in_flight.add(request_id)
+            self._worker.send(command)
         else:
-            self._emit(RequestFailed(request.id, self._why_not_ready()))
+            self._emit(RequestFailed(request_id, self._why_not_ready()))
 
     def _tell(self, command: Command) -> None:
         """For commands that nobody waits for: without a ready worker there is nothing they could change."""
@@ -244,14 +264,19 @@ class WorkerClient:
                 self._end_worker()
                 self._load_failed(error)
                 return
-            case RequestFinished(request_id) | RequestFailed(request_id):
+            case (
+                RequestFinished(request_id)
+                | RequestFailed(request_id)
+                | Embedded(request_id)
+                | PromptCounted(request_id)
+            ):
                 self._in_flight.discard(request_id)
         self._emit(event)
 
     def _submit_waiting(self) -> None:
         waiting, self._waiting = self._waiting, {}
-        for request in waiting.values():
-            self._submit(request)
+        for command in waiting.values():
+            self._submit(command)
 
     def _mourn(self, worker: WorkerProcess, exit_code: int) -> None:
         """The worker is dead. Nobody waits for it, and it is started again unless it died while it loaded."""

@@ -8,6 +8,7 @@ from engine.config import LoadSpec
 from engine.events import Event, ModelLoaded, RequestFinished, RequestStarted, TokensEmitted
 from engine.types import (
     ChatMessage,
+    EmbeddingRequest,
     FinishReason,
     GenerationRequest,
     ModelInfo,
@@ -40,6 +41,8 @@ class FakeEngineClient:
         self.loads: list[LoadSpec] = []
         self.submitted: list[GenerationRequest] = []
         self.cancelled: list[RequestId] = []
+        self.embeddings: list[EmbeddingRequest] = []
+        self.counted: list[GenerationRequest] = []
         self.read_aheads: list[tuple[str | None, tuple[ChatMessage, ...]]] = []
         self.pins: list[tuple[str, bool]] = []
         self.drops: list[str] = []
@@ -59,6 +62,12 @@ class FakeEngineClient:
 
     def cancel(self, request_id: RequestId) -> None:
         self.cancelled.append(request_id)
+
+    def embed(self, request: EmbeddingRequest) -> None:
+        self.embeddings.append(request)
+
+    def count(self, request: GenerationRequest) -> None:
+        self.counted.append(request)
 
     def read_ahead(
         self, conversation: str | None, messages: tuple[ChatMessage, ...], overflow: Overflow = Overflow.STOP

@@ -12,6 +12,7 @@ import msgspec
 from starlette.types import ASGIApp
 
 from app.api.application import build_app
+from app.api.engines import OneEngine
 from app.api.guard import Access
 from app.api.models import ServedModel
 from app.api.requests import Requests
@@ -57,7 +58,7 @@ def with_api(
     async def main() -> T:
         requests = Requests(the_engine)
         the_engine.finish_loading()
-        app = build_app(requests, MODEL, access or Access(KEY), defaults or SamplingParams())
+        app = build_app(OneEngine(requests, MODEL), access or Access(KEY), defaults or SamplingParams())
         transport = httpx.ASGITransport(app, raise_app_exceptions=False)
         headers = {"authorization": f"Bearer {KEY}"}
         async with httpx.AsyncClient(transport=transport, base_url=BASE_URL, headers=headers) as client:
