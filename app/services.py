@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from app.api.service import ApiService
     from app.chats.service import ChatService
     from app.jobs import IoPool
     from app.library import Library
@@ -27,4 +28,5 @@ class Services:
     library: Library
     chats: ChatService
     session: EngineSession
+    api: ApiService
     close: Callable[[], None]

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from app.library import Library, ModelEntry
+from app.remote import RemoteModel, RemoteServers, is_remote
 from app.settings import Settings, SettingsStore
 from engine.client import EngineClient
 from engine.config import CacheConfig, EngineConfig, LoadSpec
@@ -15,14 +16,19 @@ from engine.events import EngineFailed, Event, LoadFailed, ModelLoaded, ModelUnl
 
 
 class EngineSession:
-    """Loads models of the library into the engine with the user's settings.
+    """Loads models of the library, and of servers elsewhere, into the engine with the user's settings.
 
     While a model loads, its name stands in the settings as ``loading_model``. A start that finds it there knows that
     the last run died over it, and leaves that model alone. Thread: any; methods that read the library block.
     """
 
     def __init__(
-        self, engine: EngineClient, library: Library, settings: SettingsStore, kv_folder: Path | None = None
+        self,
+        engine: EngineClient,
+        library: Library,
+        settings: SettingsStore,
+        kv_folder: Path | None = None,
+        servers: RemoteServers | None = None,
     ) -> None:
         """Pages of the KV cache that outlive the process go into ``kv_folder``; without one they do not."""
         self._kv_folder = kv_folder
@@ -30,17 +36,36 @@ class EngineSession:
         self._library = library
         self._settings = settings
         self._lock = threading.Lock()
-        self._model: ModelEntry | None = None
+        self._servers = servers
+        self._model: ModelEntry | RemoteModel | None = None
         self._unsubscribe: Callable[[], None] = engine.subscribe(self._on_event)
 
     @property
-    def model(self) -> ModelEntry | None:
+    def model(self) -> ModelEntry | RemoteModel | None:
         """The model that is loaded, is loading or failed to; None when there is none."""
         with self._lock:
             return self._model
 
-    def load(self, model_id: str) -> ModelEntry:
+    @property
+    def local_model(self) -> ModelEntry | None:
+        """The same where it is one of this machine; None where a server has it."""
+        model = self.model
+        return None if isinstance(model, RemoteModel) else model
+
+    @property
+    def servers(self) -> RemoteServers | None:
+        """The servers that the user added; None where there can be none."""
+        return self._servers
+
+    def models(self) -> list[ModelEntry | RemoteModel]:
+        """All that can be chosen: those of this machine, then those of servers."""
+        remote = [] if self._servers is None else self._servers.models()
+        return [*self._library.entries(), *remote]
+
+    def load(self, model_id: str) -> ModelEntry | RemoteModel:
         """Load a model by its id or path. Raises ModelFileError where it is not there or not usable."""
+        if self._servers is not None and is_remote(model_id):
+            return self._connect(self._servers.find(model_id))
         entry = self._library.find(model_id)
         if entry.problem is not None:
             raise ModelFileError(entry.problem.text, entry.problem.hint)
@@ -52,13 +77,21 @@ class EngineSession:
         self._engine.load(LoadSpec(str(entry.path), EngineConfig(n_ctx=settings.n_ctx), cache))
         return entry
 
+    def _connect(self, model: RemoteModel) -> RemoteModel:
+        """It cannot take the program down with it, so nothing is noted of its loading."""
+        with self._lock:
+            self._model = model
+        self._settings.update(last_model=model.id, loading_model=None)
+        self._engine.load(LoadSpec(model.path))
+        return model
+
     def reload(self) -> None:
         """Load the same model again, after a failure or with changed settings."""
         model = self.model
         if model is not None:
             self.load(model.id)
 
-    def autoload(self) -> ModelEntry | None:
+    def autoload(self) -> ModelEntry | RemoteModel | None:
         """At the start: load the last model, or the first usable one. None where nothing can be loaded.
 
         Raises ModelFileError where the last run died while loading this model: loading it again is the user's call.
@@ -70,9 +103,10 @@ class EngineSession:
                 f"Hearth stopped while it loaded {settings.loading_model} the last time.",
                 "It was not loaded again by itself. Pick it, or another model, to go on.",
             )
-        usable = [entry for entry in self._library.entries() if entry.problem is None]
-        chosen = next((entry for entry in usable if entry.id == settings.last_model), None)
-        chosen = chosen or next(iter(usable), None)
+        usable = [model for model in self.models() if model.problem is None]
+        chosen = next((model for model in usable if model.id == settings.last_model), None)
+        if chosen is None:  # a server gets what is written only where the user chose it
+            chosen = next((model for model in usable if not isinstance(model, RemoteModel)), None)
         return self.load(chosen.id) if chosen is not None else None
 
     def unload(self) -> None:

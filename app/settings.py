@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import threading
 from collections.abc import Callable
 from concurrent.futures import Executor
@@ -33,6 +34,11 @@ class Settings:
 
     ``n_ctx`` is None for "as much as the model was trained for and the memory allows". ``cache_ram_bytes`` and
     ``cache_disk_bytes`` are what all conversations together may take there beyond the model's own memory.
+
+    ``api_enabled`` is whether the local API is turned on at the start. Port 0 is any that is free. ``api_on_network``
+    lets other machines in, and they always need the key; ``api_requires_key`` is about programs on this machine.
+    ``api_origins`` are web pages that may call it, such as ``http://localhost:3000``. ``api_n_models`` counts those
+    that are loaded for clients, besides the window's; each goes when nobody asked for it for ``api_idle_minutes``.
     """
 
     theme: Theme = Theme.SYSTEM
@@ -48,12 +54,43 @@ class Settings:
     cache_disk_bytes: int = 8 * 10**9
     overflow: Overflow = Overflow.ROLL
     pinned_conversations: tuple[int, ...] = ()
+    api_enabled: bool = False
+    api_port: int = 8080
+    api_on_network: bool = False
+    api_requires_key: bool = True
+    api_origins: tuple[str, ...] = ()
+    api_idle_minutes: int = 10
+    api_n_models: int = 2
 
     def problem(self) -> str | None:
         """The first value that is out of range, as a sentence, or None."""
         if self.cache_ram_bytes < 0 or self.cache_disk_bytes < 0:
             return "A budget cannot be less than nothing."
-        return EngineConfig(n_ctx=self.n_ctx).problem() or SamplingParams(temperature=self.temperature).problem()
+        engine_problem = EngineConfig(n_ctx=self.n_ctx).problem()
+        return engine_problem or SamplingParams(temperature=self.temperature).problem() or self._api_problem()
+
+    def _api_problem(self) -> str | None:
+        for name, value, low, high in (
+            ("The port", self.api_port, 0, 65_535),
+            ("The time until an idle model goes", self.api_idle_minutes, 1, 7 * 24 * 60),
+            ("The number of models for clients", self.api_n_models, 0, 16),
+        ):
+            if not low <= value <= high:
+                return f"{name} must lie between {low:,} and {high:,}."
+        if len(self.api_origins) > _MAX_ORIGINS:
+            return f"No more than {_MAX_ORIGINS} web pages can be listed."
+        for origin in self.api_origins:
+            if _ORIGIN.fullmatch(origin) is None:
+                return f"{origin[:100]} is not the origin of a web page. One looks like http://localhost:3000."
+        return None
+
+
+_MAX_ORIGINS = 64
+_ORIGIN = re.compile(r"[a-z][a-z0-9+.-]{0,31}://[a-z0-9._\[\]:-]{1,255}")
+"""As browsers write it: a scheme (an app's own, too), a host in small letters, a port that is not the usual one.
+
+No path, no ``null``, and no ``*``: with that one, every page could use what this machine serves.
+"""
 
 
 class Queues(Protocol):

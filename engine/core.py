@@ -6,21 +6,31 @@ comes in as a number, and everything that happens goes out as events.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 
+from msgspec.structs import replace
+
+from engine.admission import check_request
 from engine.backend.base import Backend
-from engine.errors import BugError, ContextTooLong, ErrorInfo, InvalidRequest, KnownError
-from engine.events import Event, PrefillProgressed, PromptMeasured, RequestFailed, RequestFinished, RequestStarted
+from engine.errors import BugError, ContextTooLong, ErrorInfo, KnownError
+from engine.events import (
+    Event,
+    PrefillProgressed,
+    PromptCounted,
+    PromptMeasured,
+    RequestFailed,
+    RequestFinished,
+    RequestStarted,
+)
+from engine.formats import Offered, call_grammar, open_stream
 from engine.kv import Costs, PagedKv
-from engine.output import Output
-from engine.prompter import Prompter
+from engine.output import FormedOutput, Output, marker_tokens
+from engine.prompter import Prompt, Prompter
 from engine.sched import ActiveRequest, Limits, Scheduler
 from engine.step import Sample, StepPlan, StepResult, StepStatus
 from engine.types import ChatMessage, FinishReason, GenerationRequest, Overflow, RequestId, Timings, Usage
 
-MAX_PROMPT_CHARS = 16_000_000
-MAX_STOP_STRINGS = 16
-MAX_STOP_CHARS = 1_000
 _AHEAD = RequestId("read-ahead")
 _STEPS_PER_IDLE_WORK = 256
 
@@ -32,11 +42,22 @@ class EngineCore:
         self._backend = backend
         self._n_ctx = backend.info.n_ctx
         self._prompter = Prompter(backend.chat_template, backend.vocab)
+        self._marker_tokens = marker_tokens(backend.vocab, self._prompter.format)
         self._kv = kv
         self._scheduler = Scheduler(kv, costs, limits)
         self._outputs: dict[RequestId, Output] = {}
         self._events: list[Event] = []
         self._n_steps = 0
+
+    @property
+    def info(self) -> ModelInfo:
+        """The model, with what its chat template tells of it."""
+        return replace(
+            self._backend.info,
+            can_call_tools=self._prompter.can_call_tools,
+            can_reason=self._prompter.format.can_reason,
+            template_problem=self._prompter.template_problem,
+        )
 
     @property
     def n_steps(self) -> int:
@@ -60,6 +81,15 @@ class EngineCore:
             self._backend.close_sampler(request.id)
             return [RequestFailed(request.id, ErrorInfo.of(error))]
         return []
+
+    def count(self, request: GenerationRequest, now_s: float) -> list[Event]:
+        """Say how long a request's prompt is; nothing is computed, and it need not fit."""
+        try:
+            check_request(request)
+            n_tokens = self._prompter.count(request)
+        except KnownError as error:
+            return [RequestFailed(request.id, ErrorInfo.of(error))]
+        return [PromptCounted(request.id, n_tokens, self._n_ctx)]
 
     def read_ahead(self, conversation: str | None, messages: Sequence[ChatMessage], overflow: Overflow) -> list[Event]:
         """Prefill what will probably be asked next, while there is nothing else to do. No messages: stop that."""
@@ -115,13 +145,38 @@ class EngineCore:
             raise BugError("outputs and requests differ")
 
     def _take(self, request: GenerationRequest, now_s: float) -> None:
-        _check(request)
-        prompt = self._prompter.fit(request.messages, self._n_ctx, request.overflow)
-        tokens = prompt.tokens
-        last_n = max(request.sampling.repeat_last_n, request.sampling.dry_last_n)
-        self._backend.open_sampler(request.id, request.sampling, tokens[-last_n:] if last_n else [])
+        check_request(request)
+        tools = Offered(() if request.tool_choice.mode is ToolMode.NONE else request.tools)
+        prompt = self._prompter.prompt(request, self._n_ctx)
+        tokens, sampling = prompt.tokens, self._constrained(request, tools, prompt)
+        last_n = max(sampling.repeat_last_n, sampling.dry_last_n)
+        self._backend.open_sampler(request.id, sampling, tokens[-last_n:] if last_n else [])
         self._scheduler.add(ActiveRequest(request, tokens, now_s, n_dropped=prompt.n_dropped))
-        self._outputs[request.id] = Output((*request.stop, *self._prompter.stop), self._backend.vocab)
+        self._outputs[request.id] = self._open_output(request, tools, prompt)
+
+    def _constrained(self, request: GenerationRequest, tools: Offered, prompt: Prompt) -> SamplingParams:
+        """Where the model must call a tool, its grammar leaves it nothing else."""
+        choice = request.tool_choice
+        if choice.mode not in {ToolMode.REQUIRED, ToolMode.NAMED}:
+            return request.sampling
+        form = self._prompter.format
+        if request.thinking is False:
+            form = dataclasses.replace(form, reasoning=None)
+        wanted = tools if choice.name is None or choice.mode is ToolMode.REQUIRED else tools.only(choice.name)
+        grammar = call_grammar(form, wanted, at_most_one=choice.at_most_one, in_reasoning=prompt.in_reasoning)
+        return replace(request.sampling, grammar=grammar)
+
+    def _open_output(self, request: GenerationRequest, tools: Offered, prompt: Prompt) -> Output:
+        """A plain one wherever the model's form has nothing to find: it costs the least for each token."""
+        vocab, form = self._backend.vocab, self._prompter.format
+        if request.prompt is not None:
+            return Output(request.stop, vocab)
+        stop = (*request.stop, *self._prompter.stop)
+        answer = open_stream(form, tools, in_reasoning=prompt.in_reasoning)
+        if answer is None:
+            return Output(stop, vocab)
+        at_most_one = request.tool_choice.at_most_one
+        return FormedOutput(stop, vocab, answer, self._marker_tokens, at_most_one=at_most_one)
 
     def _apply(self, plan: StepPlan, result: StepResult) -> None:
         match result.status:
@@ -159,8 +214,9 @@ class EngineCore:
         request.tokens.append(sample.token)
         output = self._outputs[request.id]
         self._events += output.push(request.id, sample, request.n_output)
-        if output.is_stopped:
-            self._finish(request, FinishReason.STOP_STRING, now_s)
+        ended_by = output.ended_by
+        if ended_by is not None:
+            self._finish(request, ended_by, now_s)
         elif request.n_output == request.request.max_tokens:
             self._finish(request, FinishReason.MAX_TOKENS, now_s)
         elif len(request.tokens) > self._n_ctx:  # the newest token has no cell to be computed in
@@ -178,10 +234,13 @@ class EngineCore:
             self._fail(request, ErrorInfo("EngineStopped", text, hint, result.detail), is_sound=False)
 
     def _finish(self, request: ActiveRequest, reason: FinishReason, now_s: float) -> None:
-        self._events += self._outputs[request.id].finish(request.id, request.n_output)
+        output = self._outputs[request.id]
+        self._events += output.finish(request.id, request.n_output)
         self._drop(request)
         usage = Usage(request.n_prompt, request.n_cached, request.n_output, self._n_ctx)
-        self._events.append(RequestFinished(request.id, reason, usage, _timings(request, now_s), request.report))
+        timings = _timings(request, now_s)
+        stop = output.stop_string if reason is FinishReason.STOP_STRING else None
+        self._events.append(RequestFinished(request.id, reason, usage, timings, request.report, stop))
 
     def _fail(self, request: ActiveRequest, error: ErrorInfo, *, is_sound: bool = True) -> None:
         self._drop(request, is_sound=is_sound)
@@ -195,20 +254,6 @@ class EngineCore:
     def _taken(self) -> list[Event]:
         events, self._events = self._events, []
         return events
-
-
-def _check(request: GenerationRequest) -> None:
-    problem = request.sampling.problem()
-    if not request.messages:
-        problem = "There is no message to answer."
-    elif request.max_tokens is not None and request.max_tokens < 1:
-        problem = "max_tokens must be at least 1."
-    elif sum(len(message.content) for message in request.messages) > MAX_PROMPT_CHARS:
-        problem = f"The conversation is longer than {MAX_PROMPT_CHARS:,} characters."
-    elif len(request.stop) > MAX_STOP_STRINGS or any(not 0 < len(stop) <= MAX_STOP_CHARS for stop in request.stop):
-        problem = f"There may be {MAX_STOP_STRINGS} stop strings of 1 to {MAX_STOP_CHARS} characters."
-    if problem:
-        raise InvalidRequest(problem)
 
 
 def _timings(request: ActiveRequest, now_s: float) -> Timings:

@@ -86,6 +86,8 @@ class RequestFinished(msgspec.Struct, frozen=True, tag=True):
     usage: Usage
     timings: Timings
     reuse: ReuseReport | None = None
+    stop_string: str | None = None
+    """The one that ended the text, where the reason is STOP_STRING."""
 
 
 class RequestFailed(msgspec.Struct, frozen=True, tag=True):

@@ -28,6 +28,10 @@ class TextStream:
         """The text that became final with this piece. Empty once a stop string was found."""
         return self._advance(self._decoder.decode(piece))
 
+    def push_text(self, text: str) -> str:
+        """The same for text that consists of whole characters already."""
+        return self._advance(text)
+
     def finish(self) -> str:
         """The rest, when no more pieces come."""
         text = self._advance(self._decoder.decode(b"", final=True))

@@ -283,3 +283,9 @@ class ModelInfo(msgspec.Struct, frozen=True):
 
     can_reason: bool = False
     """Whether its template marks reasoning as such."""
+
+    is_remote: bool = False
+    """Whether another machine's server runs it: numbers that it does not tell are 0, and its memory is its own."""
+
+    template_problem: str | None = None
+    """Why the chat template of its file is not used, as a sentence, where it does not work."""

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from PySide6.QtNetwork import QLocalServer
 
     from app.services import Services
-    from ui.bridge import EngineBridge
+    from ui.bridge import ApiBridge, EngineBridge
 
 FIRST_PAINT_VARIABLE = "HEARTH_FIRST_PAINT_REPORT"
 """Names a file that gets the seconds from the process's start to the first paint, and the modules loaded by then."""
@@ -86,12 +86,13 @@ class Start(QObject):
         self._settings_problem = settings_problem
         self._services: Services | None = None
         self._bridge: EngineBridge | None = None
+        self._api: ApiBridge | None = None
         self._errors = ErrorReporter()
         self._errors.reported.connect(partial(window.show_error, "unexpected"))
 
     def run(self) -> None:
         """Build the services. Where that fails, the window says why and offers to try again."""
-        from ui.bridge import EngineBridge
+        from ui.bridge import ApiBridge, EngineBridge
 
         self._window.clear_error("start")
         try:
@@ -102,13 +103,16 @@ class Start(QObject):
             return
         self._errors.install_hooks()
         self._bridge = EngineBridge(self._services.engine)
-        self._window.attach(self._services, self._bridge)
+        self._api = ApiBridge(self._services.api)
+        self._window.attach(self._services, self._bridge, self._api)
         problem = self._settings_problem or self._services.settings.problem
         if problem is not None:
             self._window.show_error("settings", problem)
 
     def close(self) -> None:
-        """The bridge first, so that no event reaches a window that is going."""
+        """The bridges first, so that no event reaches a window that is going."""
+        if self._api is not None:
+            self._api.close()
         if self._bridge is not None:
             self._bridge.close()
         if self._services is not None:

@@ -8,21 +8,23 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import QByteArray, Qt, QTimer, Signal
+from PySide6.QtCore import QByteArray, QSize, Qt, QTimer, Signal
 from PySide6.QtGui import QCloseEvent, QKeySequence, QPaintEvent, QShortcut, QShowEvent
-from PySide6.QtWidgets import QHBoxLayout, QMainWindow, QStackedWidget, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QHBoxLayout, QMainWindow, QStackedWidget, QWidget
 
 from ui.chat.view import ChatView
 from ui.tasks import Operation
 from ui.theme import theme
 from ui.widgets.banner import BannerAction, BannerArea, BannerText, details_action
-from ui.widgets.buttons import RailButton
+from ui.widgets.rail import Rail
 
 if TYPE_CHECKING:
+    from app.api.service import ApiState
     from app.services import Services
     from app.settings import Settings
     from engine.errors import ErrorInfo
-    from ui.bridge import EngineBridge
+    from ui.api.view import ApiView
+    from ui.bridge import ApiBridge, EngineBridge
     from ui.chat.conversations import ConversationsControl
     from ui.chat.model_control import ModelControl
     from ui.preferences.view import PreferencesView
@@ -46,21 +48,25 @@ class MainWindow(QMainWindow):
         self._waits_for_paint = True
         self._services: Services | None = None
         self._bridge: EngineBridge | None = None
+        self._api: ApiBridge | None = None
         self._conversations: ConversationsControl | None = None
         self._models: ModelControl | None = None
         self._chat = ChatView()
         self._preferences: PreferencesView | None = None
+        self._api_view: ApiView | None = None
         self._preload_timer = QTimer(self, singleShot=True, interval=_PRELOAD_DELAY_MS)
         self._pages = QStackedWidget()
         self._pages.addWidget(self._chat)
-        self._chat_button = RailButton("message-square", "Chat")
-        self._preferences_button = RailButton("settings", "Settings", "Ctrl+,")
+        self._rail = Rail()
+        self._rail.chat.clicked.connect(self._show_chat)
+        self._rail.api.clicked.connect(self._show_api)
+        self._rail.preferences.clicked.connect(self._show_preferences)
         self._build()
         self._restore(settings)
         self._add_shortcuts()
         self._chat.composer.focus()
 
-    def attach(self, services: Services, bridge: EngineBridge) -> None:
+    def attach(self, services: Services, bridge: EngineBridge, api: ApiBridge) -> None:
         """Bring the window to life. What this imports is slow to import, so it happens after the first paint."""
         from ui.chat.conversations import ConversationsControl
         from ui.chat.model_control import ModelControl
@@ -70,6 +76,9 @@ class MainWindow(QMainWindow):
         queue = services.io.serial("window")
         self._services = services
         self._bridge = bridge
+        self._api = api
+        api.state_changed.connect(self._show_api_state)
+        self._show_api_state(api.state)
         self._conversations = ConversationsControl(self._chat.sidebar, services.chats, services.settings, bridge, queue)
         self._models = ModelControl(
             self._chat, services.session, services.library, bridge, services.io.serial("models")
@@ -122,29 +131,14 @@ class MainWindow(QMainWindow):
         layout = QHBoxLayout(central)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(0)
-        layout.addWidget(self._make_rail())
+        layout.addWidget(self._rail)
         layout.addWidget(self._pages, stretch=1)
         self.setCentralWidget(central)
         self.setMinimumSize(theme.size("window-min-width"), theme.size("window-min-height"))
 
-    def _make_rail(self) -> QWidget:
-        rail = QWidget()
-        rail.setProperty("role", "rail")
-        rail.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
-        rail.setFixedWidth(theme.size("rail-width"))
-        layout = QVBoxLayout(rail)
-        layout.setContentsMargins(0, theme.space(3), 0, theme.space(3))
-        layout.setSpacing(theme.space(1))
-        layout.addWidget(self._chat_button, alignment=Qt.AlignmentFlag.AlignHCenter)
-        layout.addStretch()
-        layout.addWidget(self._preferences_button, alignment=Qt.AlignmentFlag.AlignHCenter)
-        self._chat_button.setChecked(True)
-        self._chat_button.clicked.connect(self._show_chat)
-        self._preferences_button.clicked.connect(self._show_preferences)
-        return rail
-
     def _restore(self, settings: Settings) -> None:
-        self.resize(theme.size("window-width"), theme.size("window-height"))
+        room = self.screen().availableSize() - QSize(0, theme.size("window-title-height"))
+        self.resize(QSize(theme.size("window-width"), theme.size("window-height")).boundedTo(room))
         if settings.window_geometry:
             with suppress(binascii.Error):  # somebody edited the file; the default size will do
                 self.restoreGeometry(QByteArray(base64.b64decode(settings.window_geometry, validate=True)))
@@ -156,6 +150,8 @@ class MainWindow(QMainWindow):
             ("Ctrl+N", self._new_conversation),
             ("Ctrl+F", lambda: self._on_chat(self._chat.sidebar.search.setFocus)),
             ("Ctrl+K", self._open_picker),
+            ("Ctrl+1", lambda: self._on_chat(self._chat.composer.focus)),
+            ("Ctrl+2", self._show_api),
             ("Ctrl+,", self._show_preferences),
             ("Ctrl+L", lambda: self._on_chat(self._chat.composer.focus)),
             ("F2", lambda: self._on_chat(self._chat.rename)),
@@ -179,7 +175,7 @@ class MainWindow(QMainWindow):
 
     def _show_chat(self) -> None:
         self._pages.setCurrentWidget(self._chat)
-        self._check_buttons()
+        self._rail.check(self._rail.chat)
 
     def _show_preferences(self) -> None:
         if self._preferences is None and self._services is not None:
@@ -187,7 +183,7 @@ class MainWindow(QMainWindow):
             self._pages.addWidget(self._preferences)
         if self._preferences is not None:
             self._pages.setCurrentWidget(self._preferences)
-        self._check_buttons()
+            self._rail.check(self._rail.preferences)
 
     def _make_preferences(self, services: Services) -> PreferencesView:
         from ui.preferences.memory import MemoryControl
@@ -200,12 +196,33 @@ class MainWindow(QMainWindow):
             MemoryControl(view, services, self._bridge)
         return view
 
-    def _check_buttons(self) -> None:
-        is_chat = self._pages.currentWidget() is self._chat
-        self._chat_button.setChecked(is_chat)
-        self._preferences_button.setChecked(not is_chat)
+    def _show_api(self) -> None:
+        if self._api_view is None and self._services is not None and self._bridge is not None and self._api is not None:
+            self._api_view = self._make_api(self._services, self._bridge, self._api)
+            self._pages.addWidget(self._api_view)
+        if self._api_view is not None:
+            self._pages.setCurrentWidget(self._api_view)
+            self._rail.check(self._rail.api)
+
+    def _make_api(self, services: Services, bridge: EngineBridge, api: ApiBridge) -> ApiView:
+        from ui.api.page import ApiPage
+        from ui.api.view import ApiView
+
+        view = ApiView()
+        ApiPage(view, services, bridge, api, services.io.serial("models"))
+        return view
+
+    def _show_api_state(self, state: ApiState) -> None:
+        """Seen from every page: that others may be using this machine."""
+        if state.url is not None:
+            self._rail.api.show_sign("accent", f"The API is on at {state.lan_url or state.url}")
+        elif state.error is not None:
+            self._rail.api.show_sign("bad", "The API is not running")
+        else:
+            self._rail.api.show_sign(None)
 
     def _banners(self) -> BannerArea:
-        if self._preferences is not None and self._pages.currentWidget() is self._preferences:
-            return self._preferences.banners
+        for view in (self._preferences, self._api_view):
+            if view is not None and self._pages.currentWidget() is view:
+                return view.banners
         return self._chat.banners

@@ -44,8 +44,11 @@ class Operation(Generic[T]):
 
     def run(self, executor: Executor) -> None:
         """Start it; operations of one serial executor run and report in the order of these calls. Thread: GUI."""
+        self._watch(executor.submit(self._fn))
+
+    def _watch(self, future: Future[T]) -> None:
         postbox = _postbox()
-        executor.submit(self._fn).add_done_callback(lambda future: postbox.post.emit(lambda: self._deliver(future)))
+        future.add_done_callback(lambda done: postbox.post.emit(lambda: self._deliver(done)))
 
     def _deliver(self, future: Future[T]) -> None:
         if not isValid(self._owner):
@@ -58,6 +61,16 @@ class Operation(Generic[T]):
             self._on_failure(error)
         else:
             self._on_success(result)
+
+
+def follow(
+    future: Future[T],
+    owner: QObject,
+    success: Callable[[T], None],
+    failure: Callable[[BaseException], None],
+) -> None:
+    """Report on work that runs elsewhere already, as an Operation does. A cancelled one calls nobody. Thread: GUI."""
+    Operation(future.result, owner).success(success).failure(failure)._watch(future)
 
 
 class _Postbox(QObject):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 import msgspec
@@ -14,10 +15,14 @@ from app.api.errors import ApiError, invalid
 MAX_BODY_BYTES = 2_000_000
 MAX_DEPTH = 64
 BODY_TIMEOUT_S = 30.0
-_AT = re.compile(r" - at `\$\.?(?P<path>[^`]*)`$")
+_AT = re.compile(r" - at (?:`key` in )?`\$\.?(?P<path>[^`]*)`$")
 _CLOSE = {"connection": "close"}
 
 T = TypeVar("T")
+
+
+def _nothing_to_add(path: str) -> str | None:
+    return None
 
 
 async def read_body(request: Request) -> bytes:
@@ -35,15 +40,18 @@ async def read_body(request: Request) -> bytes:
     return bytes(body)
 
 
-def decode(body: bytes, decoder: msgspec.json.Decoder[T]) -> T:
-    """The body as a typed value, within the ranges its type states. Raises ApiError."""
+def decode(body: bytes, decoder: msgspec.json.Decoder[T], explain: Callable[[str], str | None] = _nothing_to_add) -> T:
+    """The body as a typed value, within the ranges its type states. Raises ApiError.
+
+    ``explain`` may have a better sentence for what is wrong at a path, such as ``messages[0].content``.
+    """
     try:
         body.decode()  # also what the decoder skips
         return decoder.decode(body)
     except RecursionError:
         raise invalid("The JSON is nested too deeply.") from None
     except msgspec.ValidationError as error:
-        raise _wrong_value(str(error)) from None
+        raise _wrong_value(str(error), explain) from None
     except ValueError:
         raise ApiError(400, "invalid_json", "The body is not valid JSON in UTF-8.") from None
 
@@ -81,9 +89,9 @@ def _too_large() -> ApiError:
     return ApiError(413, "too_large", f"The body is longer than {MAX_BODY_BYTES:,} bytes.", headers=_CLOSE)
 
 
-def _wrong_value(text: str) -> ApiError:
+def _wrong_value(text: str, explain: Callable[[str], str | None]) -> ApiError:
     found = _AT.search(text)
     if found is None or not found["path"]:
         return invalid(f"{text}.")
     path = found["path"]
-    return invalid(f"{path}: {text[: found.start()].replace('`', '')}.", path)
+    return invalid(explain(path) or f"{path}: {text[: found.start()].replace('`', '')}.", path)

@@ -1,16 +1,26 @@
-"""Errors as OpenAI's clients expect them, and the one place where ours become theirs."""
+"""What ends a request with an HTTP status, and how each vendor's clients are told.
+
+An error is raised without knowing whose client asked. It is written when it is sent: by the ``ErrorBody`` that the
+application put into the request's scope by its path (see :mod:`app.api.application`), or else as OpenAI's clients
+expect it.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import TypeAlias
 
 import msgspec
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
 
 from engine.errors import ErrorInfo
 
 RETRY_AFTER_S = 1
+ERROR_BODY = "hearth.error_body"
+"""Where a scope keeps the ErrorBody of its path."""
+
 _JSON = "application/json"
 
 
@@ -33,24 +43,49 @@ class ApiError(Exception):
         self.param = param
         self.headers = dict(headers or {})
 
+    @property
+    def kind(self) -> str:
+        """What OpenAI calls the type of an error."""
+        return _TYPES.get(self.status, "server_error" if self.status >= 500 else "invalid_request_error")
+
     def body(self) -> bytes:
-        """``{"error": {...}}``, which is also what a stream says when it fails half-way."""
-        kind = _TYPES.get(self.status, "server_error" if self.status >= 500 else "invalid_request_error")
-        return msgspec.json.encode(_Envelope(_Body(self.message, kind, self.param, self.code)))
+        """As OpenAI's clients expect it, which is also what a stream of theirs says when it fails half-way."""
+        return openai_body(self)
 
     def response(self) -> Response:
-        return Response(self.body(), self.status, self.headers, media_type=_JSON)
+        return _ErrorResponse(self)
 
 
-class _Body(msgspec.Struct):
+ErrorBody: TypeAlias = Callable[[ApiError], bytes]
+
+
+class _ErrorResponse(Response):
+    """Knows what to say when it is sent, because only the scope knows in whose shape."""
+
+    def __init__(self, error: ApiError) -> None:
+        super().__init__(error.body(), error.status, error.headers, media_type=_JSON)
+        self._error = error
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        write: ErrorBody = scope.get(ERROR_BODY, openai_body)
+        error = self._error
+        await Response(write(error), error.status, error.headers, media_type=_JSON)(scope, receive, send)
+
+
+class OpenAIError(msgspec.Struct):
     message: str
     type: str
     param: str | None
     code: str
 
 
-class _Envelope(msgspec.Struct):
-    error: _Body
+class OpenAIErrorBody(msgspec.Struct):
+    error: OpenAIError
+
+
+def openai_body(error: ApiError) -> bytes:
+    """``{"error": {...}}``."""
+    return msgspec.json.encode(OpenAIErrorBody(OpenAIError(error.message, error.kind, error.param, error.code)))
 
 
 _TYPES = {401: "authentication_error", 403: "permission_error", 404: "not_found_error", 503: "unavailable_error"}
@@ -63,6 +98,7 @@ _KINDS = {
     "ModelFileError": (503, "model_not_loaded"),
     "OutOfMemory": (503, "out_of_memory"),
     "EngineStopped": (500, "engine_stopped"),
+    "RequestStopped": (400, "request_stopped"),
 }
 _CODES = {404: "not_found", 405: "method_not_allowed"}
 

@@ -11,9 +11,12 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from app.api.errors import busy, from_engine
+from app.api.tracked import STOPPED, Tracked, current
+from app.api.traffic import LivePhase
 from engine.client import EngineClient
 from engine.errors import ErrorInfo
 from engine.events import (
+    CacheChanged,
     Embedded,
     EngineFailed,
     Event,
@@ -27,6 +30,7 @@ from engine.events import (
     RequestStarted,
     TokensEmitted,
 )
+from engine.reuse import KvUsage
 from engine.types import EmbeddingRequest, GenerationRequest, ModelInfo, RequestId
 
 _log = logging.getLogger(__name__)
@@ -51,8 +55,11 @@ class ModelState:
 class Feed:
     """The events of one request, in order. Thread: the event loop's."""
 
-    def __init__(self, request_id: RequestId, overrun: asyncio.Future[None]) -> None:
-        """``overrun`` is completed when the reader fell too far behind; it gets no more events then."""
+    def __init__(self, request_id: RequestId, overrun: asyncio.Future[None], tracked: Tracked | None) -> None:
+        """``overrun`` is completed when the reader fell too far behind; it gets no more events then.
+
+        ``tracked`` is the HTTP request for which all this is.
+        """
         self.request_id = request_id
         self.is_ended = False
         """Whether the engine has said its last word about the request."""
@@ -61,12 +68,20 @@ class Feed:
         """How long the prompt is, once that is known; always before the first token."""
 
         self._overrun = overrun
+        self._tracked = tracked
         self._waiting: deque[Heard] = deque()
         self._more = asyncio.Event()
+
+    def start(self, event: RequestStarted) -> None:
+        self.started = event
+        if self._tracked is not None:
+            self._tracked.heard(event)
 
     def put(self, event: Heard) -> None:
         if self.is_ended:
             return
+        if self._tracked is not None:
+            self._tracked.heard(event)
         if isinstance(event, RequestFinished | RequestFailed):
             self.is_ended = True
         elif len(self._waiting) >= MAX_WAITING_EVENTS:
@@ -91,8 +106,11 @@ class Requests:
     The engine's thread only appends to a list and wakes the loop, once for however many events come together.
     """
 
-    def __init__(self, engine: EngineClient) -> None:
-        """Thread: the event loop's, which must be running. End it with :meth:`close`."""
+    def __init__(self, engine: EngineClient, model: ModelState | None = None) -> None:
+        """Thread: the event loop's, which must be running. End it with :meth:`close`.
+
+        ``model`` is what the engine has loaded already.
+        """
         self._engine = engine
         self._loop = asyncio.get_running_loop()
         self._feeds: dict[RequestId, Feed] = {}
@@ -100,12 +118,18 @@ class Requests:
         self._arrived: deque[_Arrived] = deque()
         self._is_woken = False
         self._is_closed = False
-        self._model = ModelState()
+        self._model = model or ModelState()
+        self._kv: KvUsage | None = None
         self._unsubscribe = engine.subscribe(self._hear)
 
     @property
     def model(self) -> ModelState:
         return self._model
+
+    @property
+    def kv(self) -> KvUsage | None:
+        """What the loaded model's KV cache takes, once that is known. None when there is none, or nobody listens."""
+        return self._kv
 
     @contextmanager
     def opened(self, request: GenerationRequest, overrun: asyncio.Future[None]) -> Iterator[Feed]:
@@ -114,7 +138,10 @@ class Requests:
         ``overrun`` is the exchange's. Raises ApiError where there are too many.
         """
         self._check_room()
-        feed = Feed(request.id, overrun)
+        tracked = current()
+        feed = Feed(request.id, overrun, tracked)
+        if tracked is not None:
+            tracked.opened(request.id, lambda: self._fail(feed, STOPPED))
         self._feeds[request.id] = feed
         self._engine.submit(request)
         try:
@@ -139,6 +166,9 @@ class Requests:
     async def _single(self, request_id: RequestId, ask: Callable[[], None]) -> Embedded | PromptCounted:
         self._check_room()
         answer: asyncio.Future[Single] = self._loop.create_future()
+        tracked = current()
+        if tracked is not None:
+            tracked.opened(request_id, lambda: self._fail_single(request_id, answer, STOPPED), LivePhase.PREFILL)
         self._singles[request_id] = answer
         try:
             ask()
@@ -147,6 +177,8 @@ class Requests:
             del self._singles[request_id]
             if not answer.done() or answer.cancelled():
                 self._engine.cancel(request_id)
+        if tracked is not None and not isinstance(event, PromptCounted):
+            tracked.heard(event)
         if isinstance(event, RequestFailed):
             raise from_engine(event.error)
         return event
@@ -163,14 +195,21 @@ class Requests:
             return
         self._is_closed = True
         self._unsubscribe()
+        self._kv = None
         for feed in self._feeds.values():
-            if not feed.is_ended:
-                self._engine.cancel(feed.request_id)
-                feed.put(RequestFailed(feed.request_id, _CLOSING))
+            self._fail(feed, _CLOSING)
         for request_id, answer in self._singles.items():
-            if not answer.done():
-                self._engine.cancel(request_id)
-                answer.set_result(RequestFailed(request_id, _CLOSING))
+            self._fail_single(request_id, answer, _CLOSING)
+
+    def _fail(self, feed: Feed, error: ErrorInfo) -> None:
+        if not feed.is_ended:
+            self._engine.cancel(feed.request_id)
+            feed.put(RequestFailed(feed.request_id, error))
+
+    def _fail_single(self, request_id: RequestId, answer: asyncio.Future[Single], error: ErrorInfo) -> None:
+        if not answer.done():
+            self._engine.cancel(request_id)
+            answer.set_result(RequestFailed(request_id, error))
 
     def _hear(self, event: Event) -> None:
         """Thread: the engine client's."""
@@ -181,8 +220,12 @@ class Requests:
             if not self._is_woken:  # set again by _deliver before it empties the queue, so nothing is left lying
                 self._is_woken = True
                 self._wake()
+        elif isinstance(event, CacheChanged):
+            self._kv = event.usage
         else:
-            self._model = _after(event, self._model)
+            self._model, former = _after(event, self._model), self._model
+            if self._model is not former:
+                self._kv = None
 
     def _wake(self) -> None:
         try:
@@ -203,12 +246,12 @@ class Requests:
         elif feed is None:
             return
         elif isinstance(event, RequestStarted):
-            feed.started = event
+            feed.start(event)
         elif isinstance(event, Heard):
             feed.put(event)
 
 
-_CLOSING = ErrorInfo("EngineBusy", "Hearth is being closed.")
+_CLOSING = ErrorInfo("EngineBusy", "The server is being turned off.")
 
 
 def _after(event: Event, state: ModelState) -> ModelState:

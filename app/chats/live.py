@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from app.chats.types import AnswerStats, AnswerUpdate, MessageState
+from app.chats.types import AnswerStats, AnswerUpdate, MessageState, Reasoning
 from engine.errors import ErrorInfo
 
 SAVE_INTERVAL_S = 1.0
@@ -22,6 +22,9 @@ class _Answer:
     model_name: str | None
     saved_at_s: float
     parts: list[str] = field(default_factory=list)
+    thoughts: list[str] = field(default_factory=list)
+    thinks_since_s: float | None = None
+    thought_s: float = 0.0
     state: MessageState = MessageState.STREAMING
     stats: AnswerStats | None = None
     error: ErrorInfo | None = None
@@ -32,7 +35,24 @@ class _Answer:
 
     def snapshot(self) -> AnswerUpdate:
         self.parts = ["".join(self.parts)]
-        return AnswerUpdate(self.message_id, self.parts[0], self.state, self.stats, self.error, self.n_dropped)
+        return AnswerUpdate(
+            self.message_id, self.parts[0], self.state, self.stats, self.error, self.n_dropped, self._reasoning()
+        )
+
+    def add(self, text: str, reasoning: str, now_s: float) -> None:
+        if reasoning and self.thinks_since_s is None:
+            self.thinks_since_s = now_s
+        if self.thinks_since_s is not None and not any(self.parts):
+            self.thought_s = now_s - self.thinks_since_s
+        if text:
+            self.parts.append(text)
+        if reasoning:
+            self.thoughts.append(reasoning)
+        self.revision += 1
+
+    def _reasoning(self) -> Reasoning | None:
+        self.thoughts = ["".join(self.thoughts)]
+        return Reasoning(self.thoughts[0], self.thought_s) if self.thoughts[0] else None
 
     @property
     def streams(self) -> bool:
@@ -66,15 +86,14 @@ class LiveAnswers:
             if answer is not None:
                 answer.n_dropped = n_dropped
 
-    def append(self, message_id: int, text: str) -> bool:
+    def append(self, message_id: int, text: str, reasoning: str = "") -> bool:
         """Returns whether it is time to save."""
         with self._lock:
             answer = self._answers.get(message_id)
             if answer is None or not answer.streams:
                 return False
-            answer.parts.append(text)
-            answer.revision += 1
             now_s = self._clock()
+            answer.add(text, reasoning, now_s)
             due = now_s - answer.saved_at_s >= SAVE_INTERVAL_S
             if due:
                 answer.saved_at_s = now_s

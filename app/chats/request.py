@@ -24,8 +24,8 @@ def build_request(
 
 def build_messages(path: Iterable[Message], settings: Settings, draft: str = "") -> tuple[ChatMessage, ...]:
     """``draft`` is what the user would say next."""
-    said = [(message.role, message.content) for message in path]
-    return (*_system(settings.system_prompt), *_alternating([*said, (Role.USER, draft)]))
+    said = [_said(message) for message in path]
+    return (*_system(settings.system_prompt), *_alternating([*said, ChatMessage(Role.USER, draft)]))
 
 
 def n_rows_dropped(path: Sequence[Message], n_dropped: int) -> int:
@@ -50,18 +50,27 @@ def _system(prompt: str) -> tuple[ChatMessage, ...]:
     return (ChatMessage(Role.SYSTEM, prompt),) if prompt.strip() else ()
 
 
-def _alternating(said: Iterable[tuple[Role, str]]) -> list[ChatMessage]:
+def _said(message: Message) -> ChatMessage:
+    """With what the model thought: whether that is read again is up to its chat template."""
+    return ChatMessage(message.role, message.content, message.reasoning.text if message.reasoning else "")
+
+
+def _alternating(said: Iterable[ChatMessage]) -> list[ChatMessage]:
     """Messages that say something, those in a row from one side as one: many chat templates refuse anything else.
 
     A question whose answer failed before its first word is followed by another question.
     """
     messages: list[ChatMessage] = []
-    for role, content in said:
-        if not content.strip():
+    for message in said:
+        if not message.content.strip():
             continue
-        if messages and messages[-1].role is role:
-            previous = messages.pop()
-            messages.append(ChatMessage(role, f"{previous.content}\n\n{content}"))
+        if messages and messages[-1].role is message.role:
+            messages.append(_joined(messages.pop(), message))
         else:
-            messages.append(ChatMessage(role, content))
+            messages.append(message)
     return messages
+
+
+def _joined(first: ChatMessage, second: ChatMessage) -> ChatMessage:
+    reasoning = "\n\n".join(part for part in (first.reasoning, second.reasoning) if part)
+    return ChatMessage(first.role, f"{first.content}\n\n{second.content}", reasoning)

@@ -9,11 +9,11 @@ from typing import TypeVar
 
 import msgspec
 
-from app.chats.types import AnswerStats, AnswerUpdate, ConversationSummary, Message, MessageState
+from app.chats.types import AnswerStats, AnswerUpdate, ConversationSummary, Message, MessageState, Reasoning
 from engine.errors import ErrorInfo
 from engine.types import Role
 
-MESSAGE_COLUMNS = "id, conversation_id, parent_id, role, state, created_at_s, stats, error, content"
+MESSAGE_COLUMNS = "id, conversation_id, parent_id, role, state, created_at_s, stats, error, content, reasoning"
 CONVERSATION_COLUMNS = "id, title, updated_at_s"
 
 UNTITLED = "Untitled"
@@ -37,7 +37,7 @@ def conversation_of(row: Sequence[object]) -> ConversationSummary:
 
 def message_of(row: Sequence[object], conversation_id: int, parent_id: int | None, siblings: Sequence[int]) -> Message:
     """``row`` has the MESSAGE_COLUMNS; what the tree knows already is not taken from it."""
-    message_id, _, _, role, state, created_at_s, stats, error, content = row
+    message_id, _, _, role, state, created_at_s, stats, error, content, reasoning = row
     return Message(
         _int(message_id),
         conversation_id,
@@ -50,7 +50,12 @@ def message_of(row: Sequence[object], conversation_id: int, parent_id: int | Non
         len(siblings),
         _decoded(stats, AnswerStats),
         _decoded(error, ErrorInfo),
+        reasoning_of(reasoning),
     )
+
+
+def reasoning_of(column: object) -> Reasoning | None:
+    return _decoded(column, Reasoning)
 
 
 def unreadable_message(
@@ -78,6 +83,7 @@ def columns_of(update: AnswerUpdate) -> dict[str, str | None]:
         "state": update.state.value,
         "stats": _encoded(update.stats),
         "error": _encoded(update.error),
+        "reasoning": _encoded(update.reasoning),
     }
 
 
@@ -90,7 +96,7 @@ def _member(value: object, otherwise: _E) -> _E:
         return otherwise
 
 
-def _encoded(value: AnswerStats | ErrorInfo | None) -> str | None:
+def _encoded(value: AnswerStats | ErrorInfo | Reasoning | None) -> str | None:
     return None if value is None else msgspec.json.encode(value).decode()
 
 

@@ -26,7 +26,11 @@ _WAL_HEADER_BYTES, _FRAME_HEADER_BYTES = 32, 24
 _WAL_MAGIC = (0x377F0682, 0x377F0683)
 _MAX_LOCAL_BYTES = PAGE_SIZE_BYTES - 35
 _MIN_LOCAL_BYTES = (PAGE_SIZE_BYTES - 12) * 32 // 255 - 23
-_N_CONVERSATION_COLUMNS, _N_MESSAGE_COLUMNS = 7, 9
+_N_CONVERSATION_COLUMNS, _N_MESSAGE_COLUMNS = 7, 10
+_N_FIRST_MESSAGE_COLUMNS = 9
+"""Rows that were written before the table grew are as they were."""
+
+_CONTENT = 8
 _INTEGER_BYTES = {1: 1, 2: 2, 3: 3, 4: 4, 5: 6, 6: 8}
 
 
@@ -54,7 +58,8 @@ def salvage(path: Path) -> Salvaged:
     for number in sorted(pages):
         for row_id, values in _rows_of_page(pages, number):
             if _is_message(values):
-                found.messages[row_id] = (row_id, *values[1:])
+                missing = _N_MESSAGE_COLUMNS - len(values)
+                found.messages[row_id] = (row_id, *values[1:], *[None] * missing)
             elif _is_conversation(values):
                 found.conversations[row_id] = (row_id, *values[1:])
     return found
@@ -86,7 +91,7 @@ def restore(connection: sqlite3.Connection, found: Salvaged) -> None:
 def _stand_in(conversation_id: int, first_message: Row) -> Row:
     """A conversation whose own row is lost. It cannot be known whether it was deleted; better shown than lost."""
     created_at_s = first_message[5]
-    title = title_from(str(first_message[-1]))
+    title = title_from(str(first_message[_CONTENT]))
     return (conversation_id, title, created_at_s, created_at_s, conversation_id, None, None)
 
 
@@ -126,9 +131,9 @@ def _is_conversation(values: Row) -> bool:
 
 
 def _is_message(values: Row) -> bool:
-    if len(values) != _N_MESSAGE_COLUMNS:
+    if not _N_FIRST_MESSAGE_COLUMNS <= len(values) <= _N_MESSAGE_COLUMNS:
         return False
-    key, conversation_id, parent_id, role, state, created_at_s, stats, error, content = values
+    key, conversation_id, parent_id, role, state, created_at_s, stats, error, content, *later = values
     return (
         key is None
         and isinstance(conversation_id, int)
@@ -139,6 +144,7 @@ def _is_message(values: Row) -> bool:
         and isinstance(stats, str | None)
         and isinstance(error, str | None)
         and isinstance(content, str)
+        and all(isinstance(value, str | None) for value in later)
     )
 
 

@@ -12,8 +12,8 @@ Migration = tuple[str, ...]
 
 # ``activity`` orders conversations by last use without trusting a clock. ``active_leaf_id`` has no foreign key: it and
 # messages.conversation_id would point at each other. A parent is always older than its children (AUTOINCREMENT), so
-# the tree has no cycles. No ON DELETE CASCADE along parent_id: SQLite allows a depth of 1,000. Content stands last, so
-# that a message that lost its overflow pages still has the rest.
+# the tree has no cycles. No ON DELETE CASCADE along parent_id: SQLite allows a depth of 1,000. What is long stands at
+# the end, so that a message that lost its overflow pages still has the rest.
 MIGRATIONS: tuple[Migration, ...] = (
     (
         """CREATE TABLE conversations (
@@ -41,13 +41,16 @@ MIGRATIONS: tuple[Migration, ...] = (
         "CREATE INDEX messages_by_parent ON messages (parent_id)",
         "CREATE INDEX messages_streaming ON messages (state) WHERE state = 'streaming'",
     ),
+    # What a model thought, as JSON. It stands behind the content, where a table can grow without being written anew.
+    ("ALTER TABLE messages ADD COLUMN reasoning TEXT",),
 )
 """Migration n leads from user_version n to n + 1. Released ones never change."""
 
 
 ALL_COLUMNS = (
     "SELECT id, title, created_at_s, updated_at_s, activity, active_leaf_id, deleted_at_s FROM conversations LIMIT 0",
-    "SELECT id, conversation_id, parent_id, role, state, created_at_s, stats, error, content FROM messages LIMIT 0",
+    "SELECT id, conversation_id, parent_id, role, state, created_at_s, stats, error, content, reasoning"
+    " FROM messages LIMIT 0",
 )
 """What a current file can answer."""
 

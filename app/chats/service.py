@@ -63,6 +63,7 @@ class ChatService:
         self._saver = self._io.serial("chats")
         self._live = LiveAnswers(clock)
         self._save_lock = threading.Lock()
+        self._is_remote = False
         self._save_problem: ErrorInfo | None = None
         self._purged: tuple[int, ...] = ()
         self._interrupt_left_over()
@@ -223,15 +224,16 @@ class ChatService:
     def _on_event(self, event: Event) -> None:
         """Thread: the engine client's, so nothing here waits."""
         match event:
-            case ModelLoaded():
+            case ModelLoaded(info):
+                self._is_remote = info.is_remote
                 self._drop_purged()  # before it was loaded nobody could look at what is on the disk
             case RequestStarted(request_id=request_id, n_dropped=n_dropped):
                 answer_id = message_id_of(request_id)
                 if answer_id is not None:
                     self._live.start(answer_id, n_dropped)
-            case TokensEmitted(request_id, text):
+            case TokensEmitted(request_id, text, reasoning=reasoning):
                 answer_id = message_id_of(request_id)
-                if answer_id is not None and self._live.append(answer_id, text):
+                if answer_id is not None and self._live.append(answer_id, text, reasoning):
                     self._queue_save()
             case RequestFinished():
                 self._on_finished(event)
@@ -249,7 +251,7 @@ class ChatService:
             stopped = event.reason is FinishReason.CANCELLED
             live = self._live.get(answer_id)
             n_dropped = live.n_dropped if live is not None else None
-            stats = _stats(event, self._live.model_name(answer_id), n_dropped or 0)
+            stats = _stats(event, self._live.model_name(answer_id), n_dropped or 0, self._is_remote)
             self._end(answer_id, MessageState.STOPPED if stopped else MessageState.COMPLETE, stats)
 
     def _end(
@@ -299,7 +301,14 @@ class ChatService:
         live = self._live.get(message.id)
         if live is None:
             return message
-        return replace(message, content=live.content, state=live.state, stats=live.stats, error=live.error)
+        return replace(
+            message,
+            content=live.content,
+            state=live.state,
+            stats=live.stats,
+            error=live.error,
+            reasoning=live.reasoning,
+        )
 
     def _n_unseen(self, thread: Thread) -> int:
         """As the newest answer that tells of it found them."""
@@ -326,7 +335,7 @@ class ChatService:
         return replace(message, state=MessageState.INTERRUPTED) if self._is_stale(message) else message
 
 
-def _stats(event: RequestFinished, model_name: str | None, n_dropped: int) -> AnswerStats:
+def _stats(event: RequestFinished, model_name: str | None, n_dropped: int, is_remote: bool) -> AnswerStats:
     usage, timings = event.usage, event.timings
     return AnswerStats(
         model_name,
@@ -340,6 +349,7 @@ def _stats(event: RequestFinished, model_name: str | None, n_dropped: int) -> An
         n_dropped,
         event.reuse,
         timings.queued_s,
+        is_remote,
     )
 
 

@@ -15,6 +15,7 @@ from app.chats.rows import (
     columns_of,
     conversation_of,
     message_of,
+    reasoning_of,
     unreadable_message,
 )
 from app.chats.search import SearchIndex, contains, snippet, words_of
@@ -186,9 +187,13 @@ class ChatStore:
     def interrupt_streaming(self) -> int:
         """Close the answers that a dead run left open. Returns how many."""
         with self._database.write() as connection:
-            rows = connection.execute("SELECT id, content FROM messages WHERE state = 'streaming'").fetchall()
-            for message_id, content in rows:
-                self._save_answer(connection, AnswerUpdate(message_id, content, MessageState.INTERRUPTED))
+            rows = connection.execute(
+                "SELECT id, content, reasoning FROM messages WHERE state = 'streaming'"
+            ).fetchall()
+            for message_id, content, thought in rows:
+                reasoning = reasoning_of(thought)
+                update = AnswerUpdate(message_id, content, MessageState.INTERRUPTED, reasoning=reasoning)
+                self._save_answer(connection, update)
         return len(rows)
 
     def show_sibling(self, message_id: int, step: int) -> int:
@@ -243,7 +248,8 @@ class ChatStore:
         if state != MessageState.STREAMING:
             self._index.remove(connection, update.message_id, content)
         connection.execute(
-            "UPDATE messages SET content = :content, state = :state, stats = :stats, error = :error WHERE id = :id",
+            "UPDATE messages SET content = :content, state = :state, stats = :stats, error = :error,"
+            " reasoning = :reasoning WHERE id = :id",
             {**columns_of(update), "id": update.message_id},
         )
         if update.state is not MessageState.STREAMING:

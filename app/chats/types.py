@@ -51,6 +51,15 @@ class AnswerStats:
     n_dropped: int = 0
     reuse: ReuseReport | None = None
     queued_s: float | None = None
+    is_remote: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Reasoning:
+    """What a model thought before it answered. ``duration_s`` runs from its first thought to its answer."""
+
+    text: str
+    duration_s: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +77,7 @@ class Message:
     n_siblings: int
     stats: AnswerStats | None = None
     error: ErrorInfo | None = None
+    reasoning: Reasoning | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +105,7 @@ class AnswerUpdate:
     stats: AnswerStats | None = None
     error: ErrorInfo | None = None
     n_dropped: int | None = None
+    reasoning: Reasoning | None = None
 
 
 def request_id_of(message_id: int) -> RequestId:

@@ -16,13 +16,14 @@ from app.paths import Paths
 from app.session import cache_config, first_usable
 from app.settings import Settings, SettingsStore
 from engine.client import EngineClient
-from engine.config import EngineConfig, LoadSpec
+from engine.config import CacheConfig, EngineConfig, LoadSpec
 from engine.errors import ErrorInfo, KnownError, ModelFileError
 from engine.events import EngineFailed, Event, LoadFailed, ModelLoaded, ModelLoading
 from engine.types import SamplingParams
 
 if TYPE_CHECKING:
     from app.api.server import ApiServer, Listener
+    from app.pool import ModelPool
 
 _HIGHEST_PORT = 65_535
 
@@ -30,7 +31,7 @@ _HIGHEST_PORT = 65_535
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--host", default="127.0.0.1", metavar="ADDRESS", help="where to listen (default: %(default)s)")
     parser.add_argument("--port", type=_port, default=8080, metavar="N", help="the port (default: %(default)s)")
-    parser.add_argument("--model", metavar="PATH|ID", help="the model to serve; the last one if left out")
+    parser.add_argument("--model", metavar="PATH|ID", help="the model to begin with; the last one if left out")
     parser.add_argument("--draft", metavar="PATH|ID", help="a small model that drafts for it (not in this version)")
     parser.add_argument("--context", type=_positive, metavar="N", help="tokens of context for each request")
     parser.add_argument("--parallel", type=_positive, metavar="N", help="how many requests are answered at a time")
@@ -46,7 +47,8 @@ def run(
     if problem := _wrong_usage(arguments, config):
         terminal.note(problem)
         return EXIT_USAGE
-    model = _choose(Library(paths), arguments.model, settings.last_model)
+    library = Library(paths)
+    model = _choose(library, arguments.model, settings.last_model)
 
     from app.api.server import Listener
 
@@ -57,12 +59,10 @@ def run(
             return EXIT_USAGE
         key_file = None if arguments.no_auth else _key_file(paths)
         cache = cache_config(settings, paths.kv_pages)
-        serving = _Serving(
-            listener, key_file, model, LoadSpec(str(model.path), config, cache), settings.temperature, terminal
-        )
+        serving = _Serving(listener, key_file, library, model, settings, config, cache, terminal)
         engine = make_engine()
         try:
-            asyncio.run(serving.run(engine))
+            asyncio.run(serving.run(engine, make_engine))
         finally:
             engine.close()
     return EXIT_DONE
@@ -70,41 +70,57 @@ def run(
 
 @dataclass
 class _Serving:
-    """One run of the server. Thread: the main one, but for what the engine's thread hands over."""
+    """One run of the server. Thread: the main one, but for what the engine's thread hands over.
+
+    ``model`` is loaded from the start and stays; the library's others are loaded when a client asks for them.
+    """
 
     listener: Listener
     key_file: Path | None
+    library: Library
     model: ModelEntry
-    spec: LoadSpec
-    temperature: float
+    settings: Settings
+    config: EngineConfig
+    cache: CacheConfig
     terminal: Terminal
     _is_announced: bool = False
     _error: ErrorInfo | None = None
 
-    async def run(self, engine: EngineClient) -> None:
+    async def run(self, engine: EngineClient, make_engine: Callable[[], EngineClient]) -> None:
         """Raises KnownError where the model does not load, or its engine died too often."""
         from app.api.application import build_app
-        from app.api.engines import OneEngine
+        from app.api.engines import PoolEngines
         from app.api.keys import load_or_create_key
-        from app.api.models import served_model
-        from app.api.requests import Requests
         from app.api.server import ApiServer
 
         key = None if self.key_file is None else load_or_create_key(self.key_file)
-        requests = Requests(engine)
-        engines = OneEngine(requests, served_model(self.model))
-        app = build_app(engines, self.listener.access(key), SamplingParams(temperature=self.temperature))
-        server = ApiServer(app, requests.close)
+        pool = self._make_pool(engine, make_engine)
+        engines = PoolEngines(pool, self.library, lambda: None)
+        app = build_app(engines, self.listener.access(key), SamplingParams(temperature=self.settings.temperature))
+        server = ApiServer(app, engines.close)
         loop = asyncio.get_running_loop()
         unsubscribe = engine.subscribe(lambda event: self._watch(event, server, key, loop))
         try:
-            engine.load(self.spec)
+            engine.load(LoadSpec(str(self.model.path), self.config, self.cache))
             await server.serve([self.listener.socket])
         finally:
             unsubscribe()
-            requests.close()
+            engines.close()
+            await pool.close()
+            pool.primary.close()
         if self._error is not None:
             raise KnownError(self._error.text, self._error.hint)
+
+    def _make_pool(self, engine: EngineClient, make_engine: Callable[[], EngineClient]) -> ModelPool:
+        from app.pool import ModelPool, PoolLimits, Primary, SystemMemory, spec_for_clients
+
+        return ModelPool(
+            Primary(engine, lambda: self.model),
+            make_engine,
+            lambda entry: spec_for_clients(entry, self.config, self.cache),
+            SystemMemory(),
+            lambda: PoolLimits.of(self.settings),
+        )
 
     def _watch(self, event: Event, server: ApiServer, key: str | None, loop: asyncio.AbstractEventLoop) -> None:
         """Thread: the engine client's."""

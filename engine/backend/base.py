@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 from engine.cells import Cells, KvLayout
@@ -30,10 +31,51 @@ class Vocab(Protocol):
     def tokenize(self, text: str, special: bool) -> list[int]:
         """Tokens of ``text``; control tokens in it are recognised only where ``special`` is set. Adds nothing."""
 
+    def tokenize_alone(self, text: str) -> list[int]:
+        """Tokens of a text that stands for itself, between those that the model wants around one. All of it is text."""
+
     def piece(self, token: TokenId) -> bytes:
         """The bytes of a token, maybe a part of a character. Empty for control tokens."""
 
     def ends_turn(self, token: TokenId) -> bool: ...
+
+
+@dataclass(frozen=True, slots=True)
+class EmbedStep:
+    """``n_tokens`` were computed, none where it was interrupted.
+
+    ``vectors`` has one for each input, as ``events.Embedded`` has them, when the batch is done.
+    """
+
+    n_tokens: int
+    vectors: tuple[bytes, ...] | None = None
+
+
+class Embedder(Protocol):
+    """Makes vectors of texts, one batch after the other. Its memory is taken by the first one. Thread: the engine's."""
+
+    @property
+    def max_tokens(self) -> int:
+        """What the longest input may have."""
+
+    @property
+    def batch_tokens(self) -> int:
+        """How many tokens are worth computing at once. A single longer input is a batch, too."""
+
+    @property
+    def batch_inputs(self) -> int: ...
+
+    def open(self, inputs: Sequence[Sequence[int]]) -> None:
+        """Begin a batch, in place of the one before. Raises OutOfMemory."""
+
+    def step(self, n_most: int) -> EmbedStep:
+        """Compute up to so many tokens of the batch, or all where the model reads an input only as a whole.
+
+        Raises EngineStopped, ModelFileError; the batch is over then.
+        """
+
+    def release(self) -> None:
+        """Give the memory back until the next batch."""
 
 
 class Backend(Protocol):
@@ -54,6 +96,9 @@ class Backend(Protocol):
     @property
     def cells(self) -> Cells: ...
 
+    @property
+    def embedder(self) -> Embedder: ...
+
     def open_sampler(self, request_id: RequestId, params: SamplingParams, history: Sequence[TokenId]) -> None:
         """Make the sampling chain of a request; the tokens of ``history`` count for penalties."""
 
@@ -62,8 +107,11 @@ class Backend(Protocol):
 
     def decode(self, plan: StepPlan) -> StepResult: ...
 
-    def set_threads(self, n_threads: int) -> None:
-        """Compute with that many from the next decode on."""
+    def set_threads(self, n_decode: int, n_prefill: int) -> None:
+        """Compute with that many from the next batch on: single tokens, and several at once."""
+
+    def time_batch(self, n_tokens: int, n_threads: int) -> float:
+        """Seconds that a batch of so many tokens takes. The cells must be empty, and are empty afterwards."""
 
     def interrupt(self) -> None:
         """Make the decode that runs now end early, unless it is over in a moment anyway. Thread: any."""

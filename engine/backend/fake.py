@@ -6,10 +6,12 @@ with the same script unless it names its own.
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from engine.backend.base import EmbedStep
 from engine.cells import Blob, Cells, KvLayout
 from engine.step import Sample, StepPlan, StepResult, StepStatus
 from engine.types import ModelInfo, RequestId, SamplingParams, SeqId, TokenId
@@ -43,6 +45,9 @@ class FakeVocab:
                 tokens.append(ord(text[0]) + 16)
                 text = text[1:]
         return tokens
+
+    def tokenize_alone(self, text: str) -> list[int]:
+        return [START, *self.tokenize(text, special=False)] if text else []
 
     def byte_tokens(self, text: str) -> list[TokenId]:
         return [TokenId(self._FIRST_BYTE + byte) for byte in text.encode()]
@@ -82,6 +87,41 @@ class NoCells:
 
 
 @dataclass(slots=True)
+class FakeEmbedder:
+    """The vector of an input is (its number of tokens, its first token), not normalised.
+
+    ``batches`` and ``steps`` keep what was asked for. ``problems`` are raised one a step before all goes well.
+    """
+
+    max_tokens: int = 100
+    batch_tokens: int = 20
+    batch_inputs: int = 4
+    batches: list[list[list[int]]] = field(default_factory=list)
+    steps: list[int] = field(default_factory=list)
+    problems: list[Exception] = field(default_factory=list)
+    is_open: bool = False
+    n_left: int = 0
+
+    def open(self, inputs: Sequence[Sequence[int]]) -> None:
+        self.batches.append([list(tokens) for tokens in inputs])
+        self.n_left = sum(map(len, inputs))
+        self.is_open = True
+
+    def step(self, n_most: int) -> EmbedStep:
+        self.steps.append(min(n_most, self.batch_tokens, self.n_left))
+        if self.problems:
+            raise self.problems.pop(0)
+        self.n_left -= self.steps[-1]
+        if self.n_left:
+            return EmbedStep(self.steps[-1])
+        vectors = tuple(struct.pack("<2f", len(tokens), tokens[0]) for tokens in self.batches[-1])
+        return EmbedStep(self.steps[-1], vectors)
+
+    def release(self) -> None:
+        self.is_open = False
+
+
+@dataclass(slots=True)
 class FakeBackend:
     """``answer`` is what every request gets, token by token, then the end of the turn.
 
@@ -98,6 +138,9 @@ class FakeBackend:
     samplers: dict[RequestId, int] = field(default_factory=dict)
     interrupts: int = 0
     n_threads: int = 1
+    n_prefill_threads: int = 1
+    can_chat: bool = True
+    embedder: FakeEmbedder = field(default_factory=FakeEmbedder)
     clock_s: float = 0.0
     vocab: FakeVocab = field(default_factory=FakeVocab)
 
@@ -122,6 +165,8 @@ class FakeBackend:
             n_threads=self.n_threads,
             has_chat_template=self.chat_template is not None,
             load_s=0.0,
+            can_chat=self.can_chat,
+            n_embd=2,
         )
 
     def open_sampler(self, request_id: RequestId, params: SamplingParams, history: Sequence[TokenId]) -> None:
@@ -142,8 +187,13 @@ class FakeBackend:
         samples = tuple(self._sample(chunk.request_id) for chunk in plan.chunks if chunk.sample)
         return StepResult(status, started_s, self.clock_s, samples)
 
-    def set_threads(self, n_threads: int) -> None:
-        self.n_threads = n_threads
+    def set_threads(self, n_decode: int, n_prefill: int) -> None:
+        self.n_threads, self.n_prefill_threads = n_decode, n_prefill
+
+    def time_batch(self, n_tokens: int, n_threads: int) -> float:
+        """Twice the threads, half the time."""
+        self.n_threads = self.n_prefill_threads = n_threads
+        return 0.001 * n_tokens / n_threads
 
     def interrupt(self) -> None:
         self.interrupts += 1

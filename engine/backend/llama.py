@@ -12,8 +12,9 @@ from typing import Any
 
 from engine.backend.bindings import diagnostics, lib, native_flag
 from engine.backend.cells import LlamaCells
+from engine.backend.embedding import LlamaEmbedder, Reader, makes_vectors, pooling_of
 from engine.backend.logprobs import log_probabilities
-from engine.backend.sampling import make_chain
+from engine.backend.sampling import Candidates, Sampler
 from engine.backend.vocab import LlamaVocab
 from engine.cells import KvLayout
 from engine.config import LoadSpec
@@ -29,6 +30,8 @@ MOST_STATES = 4
 _DECODED, _NO_SLOT, _ABORTED = 0, 1, 2  # results of llama_decode, llama.h
 _QUICK_TOKENS, _QUICK_S = 16, 0.05
 _NO_TOKEN = -1  # LLAMA_TOKEN_NULL
+_TWO_WAY_ARCHITECTURES = frozenset({"llama-embed"})
+"""Those that read in both directions though they have a cache and their files do not say so."""
 _MEMORY_HINTS = ("failed to allocate", "unable to allocate", "out of memory", "insufficient memory", "bad_alloc")
 
 
@@ -83,13 +86,16 @@ class LlamaBackend:
         started_s = time.monotonic()
         self._diagnostics = diagnostics()
         self._diagnostics.errors.clear()
-        self._n_threads = spec.config.n_threads or 1
-        self._samplers: dict[RequestId, Any] = {}
+        self._threads = (spec.config.n_threads or 1,) * 2
+        self._samplers: dict[RequestId, Sampler] = {}
+        self._candidates = Candidates()
+        self._rows: dict[int, Any] = {}
         self._n_logprobs: dict[RequestId, int] = {}
         self._attached: dict[SeqId, RequestId] = {}
         self._samples_on_device = _samples_on_device(spec.config.device_sampling)
         lib.llama_backend_init()
         self._model = self._load_model(spec, on_progress)
+        self._architecture = self._metadata("general.architecture")
         self._interrupt_callback, self._interrupt_flag = native_flag()
         self._is_interruptible = True
         self._last_step_s = 0.0
@@ -98,6 +104,7 @@ class LlamaBackend:
         n_window: int = lib.llama_model_n_swa(self._model)
         self._has_window = n_window > 0
         self._context, has_full_window = self._make_context(spec)
+        self._can_chat = self._reads_forward()
         self._can_cut = has_full_window and not has_state
         scratch = SeqId(self._n_seq_max - 1)
         twins = self._n_paths if self._has_window and self._can_cut else None
@@ -107,19 +114,23 @@ class LlamaBackend:
         template: bytes | None = lib.llama_model_chat_template(self._model, None)
         self.chat_template = template.decode(errors="replace") if template else None
         self.layout = self._lay_out()
+        self._pooling = pooling_of(self._metadata(f"{self._architecture}.pooling_type"))
+        self.embedder = self._make_embedder(spec, has_state=has_state)
         self.info = self._describe(spec, time.monotonic() - started_s)
 
     def open_sampler(self, request_id: RequestId, params: SamplingParams, history: Sequence[TokenId]) -> None:
-        self._samplers[request_id] = make_chain(params, self.vocab.handle, self.vocab.n_tokens, history)
+        self._samplers[request_id] = Sampler(
+            params, self.vocab.handle, self.vocab.n_tokens, history, self._candidates
+        )
         if params.n_logprobs is not None:
             self._n_logprobs[request_id] = params.n_logprobs
 
     def close_sampler(self, request_id: RequestId) -> None:
         self._detach(request_id)
         self._n_logprobs.pop(request_id, None)
-        chain = self._samplers.pop(request_id, None)
-        if chain is not None:
-            lib.llama_sampler_free(chain)
+        sampler = self._samplers.pop(request_id, None)
+        if sampler is not None:
+            sampler.close()
 
     def decode(self, plan: StepPlan) -> StepResult:
         started_s = time.monotonic()
@@ -147,10 +158,21 @@ class LlamaBackend:
             callback = self._interrupt_callback if is_allowed else lib.ggml_abort_callback()
             lib.llama_set_abort_callback(self._context, callback, ctypes.addressof(self._interrupt_flag))
 
-    def set_threads(self, n_threads: int) -> None:
-        if n_threads != self._n_threads:
-            self._n_threads = n_threads
-            lib.llama_set_n_threads(self._context, n_threads, n_threads)
+    def set_threads(self, n_decode: int, n_prefill: int) -> None:
+        if (n_decode, n_prefill) != self._threads:
+            self._threads = (n_decode, n_prefill)
+            lib.llama_set_n_threads(self._context, n_decode, n_prefill)
+            self.embedder.set_threads(n_prefill)
+
+    def time_batch(self, n_tokens: int, n_threads: int) -> float:
+        self.set_threads(n_threads, n_threads)
+        self._batch.fill([Chunk(RequestId("timing"), SeqId(0), 0, (TokenId(0),) * n_tokens, sample=True)])
+        started_s = time.monotonic()
+        lib.llama_decode(self._context, self._batch.struct)
+        lib.llama_synchronize(self._context)
+        seconds = time.monotonic() - started_s
+        lib.llama_memory_clear(lib.llama_get_memory(self._context), False)
+        return seconds
 
     def interrupt(self) -> None:
         self._interrupt_flag[0] = 1
@@ -158,6 +180,7 @@ class LlamaBackend:
     def close(self) -> None:
         for request_id in list(self._samplers):
             self.close_sampler(request_id)
+        self.embedder.release()
         lib.llama_free(self._context)
         lib.llama_model_free(self._model)
 
@@ -173,7 +196,7 @@ class LlamaBackend:
                 owner = None
             if owner is None and chunk.sample and request_id not in self._n_logprobs:
                 self._detach(request_id)
-                if lib.llama_set_sampler(self._context, chunk.seq_id, self._samplers[request_id]):
+                if lib.llama_set_sampler(self._context, chunk.seq_id, self._samplers[request_id].chain):
                     self._attached[chunk.seq_id] = request_id
 
     def _detach(self, request_id: RequestId) -> None:
@@ -182,18 +205,31 @@ class LlamaBackend:
             del self._attached[seq_id]
             lib.llama_set_sampler(self._context, seq_id, None)
 
-    def _sample(self, request_id: RequestId, row: int) -> Sample:
-        on_device = lib.llama_get_sampled_token_ith(self._context, row) != _NO_TOKEN if self._attached else False
-        token = TokenId(lib.llama_sampler_sample(self._samplers[request_id], self._context, row))
-        if on_device:  # the logits stayed there
-            return Sample(request_id, token)
-        logits = lib.llama_get_logits_ith(self._context, row)
+    def _sample(self, request_id: RequestId, index: int) -> Sample:
+        sampler = self._samplers[request_id]
+        if self._attached and lib.llama_get_sampled_token_ith(self._context, index) != _NO_TOKEN:
+            return Sample(request_id, sampler.draw_whole(self._context, index))  # the logits stayed on the device
+        logits = lib.llama_get_logits_ith(self._context, index)
+        if sampler.is_whole:
+            token = sampler.draw_whole(self._context, index)
+        else:
+            token = sampler.draw(self._context, index, self._row(logits))
         is_finite = math.isfinite(logits[token])
         n_best = self._n_logprobs.get(request_id)
         if n_best is None or not is_finite:
             return Sample(request_id, token, is_finite)
         logprob, best = log_probabilities(logits, self.vocab.n_tokens, token, n_best)
         return Sample(request_id, token, is_finite, logprob, best)
+
+    def _row(self, logits: Any) -> Any:
+        """A row of logits as an array, which is made once for each place in llama.cpp's buffer."""
+        import numpy as np
+
+        address = ctypes.addressof(logits.contents)
+        row = self._rows.get(address)
+        if row is None:
+            row = self._rows[address] = np.ctypeslib.as_array(logits, (self.vocab.n_tokens,))
+        return row
 
     def _load_model(self, spec: LoadSpec, on_progress: Callable[[float], None]) -> Any:
         def report(progress: float, _user_data: object) -> bool:
@@ -240,7 +276,7 @@ class LlamaBackend:
         params.n_batch = params.n_ubatch = spec.config.n_ubatch
         params.n_seq_max = self._n_seq_max
         params.n_outputs_max = self._n_seq_max  # the least that llama.cpp allows
-        params.n_threads = params.n_threads_batch = self._n_threads
+        params.n_threads, params.n_threads_batch = self._threads
         params.kv_unified = True
         params.no_perf = True
         params.abort_callback = self._interrupt_callback
@@ -258,15 +294,33 @@ class LlamaBackend:
         """One sequence a path, as many twins where windows need them, and one to copy through."""
         return self._n_paths * (2 if self._has_window else 1) + 1
 
+    def _reads_forward(self) -> bool:
+        """Whether each token sees only those before it. Other models cannot write, only turn texts into vectors."""
+        has_cells = bool(lib.llama_get_memory(self._context)) and not lib.llama_model_has_encoder(self._model)
+        is_causal = self._metadata(f"{self._architecture}.attention.causal") != "false"
+        return has_cells and is_causal and self._architecture not in _TWO_WAY_ARCHITECTURES
+
+    def _make_embedder(self, spec: LoadSpec, *, has_state: bool) -> LlamaEmbedder:
+        has_cells = bool(lib.llama_get_memory(self._context)) and not lib.llama_model_has_encoder(self._model)
+        reader = Reader(
+            name=Path(spec.path).stem,
+            max_tokens=self._choose_n_ctx(spec.config.n_ctx),
+            in_pieces=self._can_chat,
+            has_state=has_state,
+            cell_bytes=self.layout.bytes_per_token if has_cells else 0,
+        )
+        interrupts = (self._interrupt_callback, self._interrupt_flag)
+        return LlamaEmbedder(self._model, reader, self._pooling, interrupts, self._threads[1])
+
     def _lay_out(self) -> KvLayout:
         """Read every weight once, so that the first question does not pay for the disk, and weigh a token's cells."""
         lib.llama_set_warmup(self._context, True)
-        sizes = []
-        for position in (0, 1):
+        sizes = [0, 0]
+        for position in (0, 1) if self._can_chat else ():
             chunk = Chunk(RequestId("warm-up"), SeqId(0), position, (TokenId(0),), sample=False)
             self._batch.fill([chunk])
             lib.llama_decode(self._context, self._batch.struct)
-            sizes.append(lib.llama_state_seq_get_size(self._context, 0))
+            sizes[position] = lib.llama_state_seq_get_size(self._context, 0)
         lib.llama_memory_clear(lib.llama_get_memory(self._context), True)
         lib.llama_synchronize(self._context)
         lib.llama_set_warmup(self._context, False)
@@ -282,16 +336,19 @@ class LlamaBackend:
         return ModelInfo(
             path=spec.path,
             name=Path(spec.path).stem,
-            architecture=self._metadata("general.architecture"),
+            architecture=self._architecture,
             description=_read_string(lambda buffer, size: lib.llama_model_desc(self._model, buffer, size)),
             n_params=lib.llama_model_n_params(self._model),
             size_bytes=lib.llama_model_size(self._model),
             n_ctx_train=lib.llama_model_n_ctx_train(self._model),
             n_ctx=lib.llama_n_ctx(self._context),
             n_vocab=self.vocab.n_tokens,
-            n_threads=self._n_threads,
+            n_threads=self._threads[0],
             has_chat_template=self.chat_template is not None,
             can_cut_cache=self._can_cut,
+            can_chat=self._can_chat,
+            can_embed=makes_vectors(self._pooling),
+            n_embd=self.embedder.n_embd,
             load_s=load_s,
         )
 

@@ -34,6 +34,12 @@ class LlamaVocab:
         return frozenset(filter(None, map(self._text, special)))
 
     def tokenize(self, text: str, special: bool) -> list[int]:
+        return self._tokenize(text, add_special=False, parse_special=special)
+
+    def tokenize_alone(self, text: str) -> list[int]:
+        return self._tokenize(text, add_special=True, parse_special=False)
+
+    def _tokenize(self, text: str, *, add_special: bool, parse_special: bool) -> list[int]:
         try:
             raw = text.encode()
         except UnicodeEncodeError as error:
@@ -41,7 +47,7 @@ class LlamaVocab:
         capacity = len(raw) + 16
         while True:
             tokens = (ctypes.c_int32 * capacity)()
-            n_tokens: int = lib.llama_tokenize(self.handle, raw, len(raw), tokens, capacity, False, special)
+            n_tokens: int = lib.llama_tokenize(self.handle, raw, len(raw), tokens, capacity, add_special, parse_special)
             if n_tokens >= 0:
                 return tokens[:n_tokens]
             capacity = -n_tokens

@@ -240,7 +240,10 @@ class WorkerClient:
         return ErrorInfo(error.kind, error.text, "Load the model again, or pick another one.", error.detail)
 
     def _cancel(self, request_id: RequestId) -> None:
-        if self._waiting.pop(request_id, None) is not None:
+        waiting = self._waiting.pop(request_id, None)
+        if isinstance(waiting, Embed | Count):
+            self._emit(RequestFailed(request_id, ErrorInfo("Cancelled", "The request was cancelled.")))
+        elif waiting is not None:
             usage = Usage(n_prompt=0, n_cached=0, n_output=0, n_ctx=0)
             timings = Timings(queued_s=0.0, first_token_s=None, decode_s=0.0)
             self._emit(RequestFinished(request_id, FinishReason.CANCELLED, usage, timings))
@@ -318,11 +321,12 @@ class WorkerClient:
             self._emit(RequestFailed(request_id, error))
 
     def _end_worker(self) -> None:
-        """Let it save what it remembers, but not for long."""
+        """Let it save what it remembers, but not for long. One that still loads remembers nothing."""
         worker, self._worker = self._worker, None
         if worker is not None:
-            worker.send(Shutdown())
-            worker.join(GOODBYE_S)
+            if self._phase is not _Phase.LOADING:
+                worker.send(Shutdown())
+                worker.join(GOODBYE_S)
             worker.kill()
             worker.join()
 

@@ -11,5 +11,6 @@ from engine.prompt.fallback import fallback_template
 from engine.prompt.guard import Budget
 from engine.prompt.inert import PromptPart
 from engine.prompt.template import ChatTemplate, tokenize_prompt
+from engine.prompt.variables import PromptOptions
 
-__all__ = ["Budget", "ChatTemplate", "PromptPart", "fallback_template", "tokenize_prompt"]
+__all__ = ["Budget", "ChatTemplate", "PromptOptions", "PromptPart", "fallback_template", "tokenize_prompt"]

@@ -33,6 +33,8 @@ _MAX_EDGE_CHARS = 256
 _PRIVATE_USE = ((0xF0000, 0xFFFFD), (0x100000, 0x10FFFD))
 _PRIVATE_USE_LETTER = re.compile("[\U000f0000-\U0010ffff]")
 
+_PRIVATE_USE_ESCAPE = re.compile(r"\\\\|\\U(000f[0-9a-f]{4}|0010[0-9a-f]{4})")
+
 
 @dataclass(frozen=True, slots=True)
 class PromptPart:
@@ -89,6 +91,17 @@ def _open_edge(text: str, candidates: list[str]) -> int:
     return 0
 
 
+class _Protected(str):
+    """Text whose stand-ins stay what they are where a template writes out a dictionary, as Python would."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return _PRIVATE_USE_ESCAPE.sub(
+            lambda found: chr(int(found[1], 16)) if found[1] else found[0], super().__repr__()
+        )
+
+
 class StandIns:
     """The stand-ins of one rendering: a bijection between characters of messages and private use characters.
 
@@ -109,7 +122,13 @@ class StandIns:
             marked[start:stop] = b"\1" * (stop - start)
         if not any(marked):
             return content
-        return "".join(self._stand_in(letter) if mark else letter for letter, mark in zip(content, marked, strict=True))
+        return _Protected(
+            "".join(self._stand_in(letter) if mark else letter for letter, mark in zip(content, marked, strict=True))
+        )
+
+    def make_mark(self) -> str:
+        """A character that stands for nothing and comes from no message: it finds a place in the output again."""
+        return next(unused for unused in self._unused if unused not in self._taken)
 
     def split(self, output: str) -> tuple[PromptPart, ...]:
         """Map back, and part the output where it holds control tokens that came from messages."""

@@ -37,6 +37,9 @@ MAX_FIELD_WIDTH = 999
 ITEM_WEIGHT = 32
 """What a place in a list weighs beside its content."""
 
+_ESCAPABLE = re.compile("[\x7f-\U000effff]")
+"""Private use characters stay what they are: ``engine.prompt.inert`` has to find them again."""
+
 _WIDE_SPEC = re.compile(r"\d{4,}")
 _WIDE_PERCENT_FIELD = re.compile(r"%(?:\([^)%]*\))?[-#0 +]*(?:\*|\d{4,}|\d*\.(?:\*|\d{4,}))")
 
@@ -335,7 +338,8 @@ def _tojson_filter(
     """As Hugging Face does it: no HTML escapes, and letters stay letters."""
     if (indent or 0) > 16 or any(len(separator) > 16 for separator in separators or ()):
         raise TooHeavy("it wrote JSON with too wide an indent")
-    return json.dumps(value, ensure_ascii=ensure_ascii, indent=indent, separators=separators, sort_keys=sort_keys)
+    text = json.dumps(value, ensure_ascii=False, indent=indent, separators=separators, sort_keys=sort_keys)
+    return _ESCAPABLE.sub(lambda letter: json.dumps(letter[0])[1:-1], text) if ensure_ascii else text
 
 
 def _raise_exception(message: object) -> NoReturn:

@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from itertools import groupby
-from typing import TYPE_CHECKING, TypeVar
+from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from engine.errors import KnownError, TemplateError
+from msgspec.structs import replace
+
+from engine.errors import InvalidRequest, KnownError, TemplateError
 from engine.prompt.guard import Budget, BudgetExceeded, Limit, run_bounded
 from engine.prompt.inert import PromptPart, SpecialTexts, StandIns
+from engine.prompt.plain_tools import describe_tools, write_calls, write_results
+from engine.prompt.traits import probe
+from engine.prompt.variables import (
+    REASONING_KEYS,
+    PromptOptions,
+    Traits,
+    message_variables,
+    option_variables,
+    tool_variables,
+)
 from engine.types import ChatMessage, Role
 
 if TYPE_CHECKING:
@@ -49,34 +61,84 @@ class ChatTemplate:
         self._budget = budget or Budget()
         self._program = self._run(lambda: compile_template(source, self._budget.max_chars))
 
-    def render(self, messages: Sequence[ChatMessage], *, add_generation_prompt: bool = True) -> tuple[PromptPart, ...]:
-        """The prompt in parts, whose texts joined are what the template wrote. Raises TemplateError.
+    @cached_property
+    def traits(self) -> Traits:
+        """What it makes of tools: found by trying, once."""
+        if "tool" not in self._source:
+            return Traits()
+        return probe(
+            lambda variables: self._run(lambda: "".join(self._program(self._common() | variables))), self._source
+        )
 
-        Some templates refuse a system message (Gemma), or messages that do not take turns (Mistral). If one refuses,
-        it is asked once more with the system text put before the first user message's, and with messages of the same
-        role in a row made into one.
+    def problem(self) -> str | None:
+        """What keeps it from writing even the simplest prompt. One that says no to it has its reasons."""
+        from engine.prompt.sandbox import TemplateRefusal
+
+        try:
+            self._render([ChatMessage(Role.USER, "Hi")], PromptOptions(), add_generation_prompt=True)
+        except TemplateRefusal:
+            return None
+        except KnownError as error:
+            return error.text
+        return None
+
+    def render(
+        self,
+        messages: Sequence[ChatMessage],
+        options: PromptOptions = PromptOptions(),  # noqa: B008 - frozen
+        *,
+        add_generation_prompt: bool = True,
+    ) -> tuple[PromptPart, ...]:
+        """The prompt in parts, whose texts joined are what the template wrote. Raises TemplateError, InvalidRequest.
+
+        Some templates refuse a system message (Gemma), messages that do not take turns (Mistral), or more than one
+        call in a message (Llama 3). If one refuses, it is asked again with messages that are simpler in these ways.
         """
         from engine.prompt.sandbox import TemplateRefusal
 
-        attempts = [list(messages)]
-        if (simpler := _simplify(messages)) != attempts[0]:
-            attempts.append(simpler)
-        for attempt in attempts:
+        refusal = None
+        for attempt in _attempts(self._in_words(messages, options)):
             try:
-                return self._render(attempt, add_generation_prompt)
+                return self._render(attempt, options, add_generation_prompt)
             except TemplateRefusal as error:
                 refusal = error
+        assert refusal is not None  # there is always a first attempt
         raise _refused(refusal) from refusal
 
-    def _render(self, messages: Sequence[ChatMessage], add_generation_prompt: bool) -> tuple[PromptPart, ...]:
+    def _in_words(self, messages: Sequence[ChatMessage], options: PromptOptions) -> Sequence[ChatMessage]:
+        """With what the template does not know about tools written as text."""
+        has_calls = any(message.tool_calls or message.role is Role.TOOL for message in messages)
+        if not has_calls and not options.tools:
+            return messages
+        if has_calls and not self.traits.writes_calls:
+            messages = write_calls(messages)
+        if has_calls and not self.traits.writes_results:
+            messages = write_results(messages)
+        if options.tools and not self.traits.knows_tools:
+            messages = describe_tools(messages, options.tools)
+        return messages
+
+    def _render(
+        self, messages: Sequence[ChatMessage], options: PromptOptions, add_generation_prompt: bool
+    ) -> tuple[PromptPart, ...]:
         stand_ins = StandIns(self._special_texts, self._source)
-        variables = {
-            "messages": [{"role": m.role.value, "content": stand_ins.protect(m.content)} for m in messages],
-            "add_generation_prompt": add_generation_prompt,
-            "bos_token": self._bos,
-            "eos_token": self._eos,
-        }
-        return stand_ins.split(self._run(lambda: "".join(self._program(variables))))
+        has_calls = any(message.tool_calls or message.role is Role.TOOL for message in messages)
+        traits = self.traits if has_calls else Traits()
+        variables = self._common() | option_variables(options)
+        variables["messages"] = message_variables(messages, traits, stand_ins.protect)
+        variables["add_generation_prompt"] = add_generation_prompt and not options.continues
+        if options.tools and self.traits.knows_tools:
+            variables["tools"] = tool_variables(options.tools, stand_ins.protect)
+        mark = _mark_end(variables["messages"][-1], stand_ins) if options.continues else None
+        output = self._run(lambda: "".join(self._program(variables)))
+        if mark is not None:
+            if mark not in output:
+                raise InvalidRequest("The model's chat template does not let an answer be continued.")
+            output = output[: output.rindex(mark)]
+        return stand_ins.split(output)
+
+    def _common(self) -> dict[str, Any]:
+        return {"bos_token": self._bos, "eos_token": self._eos}
 
     def _run(self, work: Callable[[], T]) -> T:
         from engine.prompt.sandbox import TemplateRefusal
@@ -100,15 +162,64 @@ def tokenize_prompt(parts: Sequence[PromptPart], tokenize: Callable[[str, bool],
     return [token for part in parts for token in tokenize(part.text, part.special)]
 
 
+def _mark_end(message: dict[str, Any], stand_ins: StandIns) -> str:
+    """Mark where the last message ends, so that what the template puts behind it can be left out.
+
+    The mark also keeps a template from cutting white space off. Where only reasoning was said, that goes on.
+    """
+    mark = stand_ins.make_mark()
+    keys = ["content"] if message["content"] else [key for key in REASONING_KEYS if key in message] or ["content"]
+    for key in keys:
+        message[key] += mark
+    return mark
+
+
+def _attempts(messages: Sequence[ChatMessage]) -> Iterator[list[ChatMessage]]:
+    tried: list[list[ChatMessage]] = []
+    single = _one_call_each(messages)
+    for attempt in (list(messages), single, _simplify(messages), _simplify(single)):
+        if attempt not in tried:
+            tried.append(attempt)
+            yield attempt
+
+
+def _one_call_each(messages: Sequence[ChatMessage]) -> list[ChatMessage]:
+    """Each call in a message of its own, its result right behind it."""
+    results = {message.tool_call_id: message for message in messages if message.role is Role.TOOL}
+    several = [message for message in messages if len(message.tool_calls) > 1]
+    moved = {call.id for message in several for call in message.tool_calls}
+    single: list[ChatMessage] = []
+    for message in messages:
+        if message.role is Role.TOOL and message.tool_call_id in moved:
+            continue
+        if len(message.tool_calls) < 2:
+            single.append(message)
+            continue
+        for number, call in enumerate(message.tool_calls):
+            content, reasoning = ("", "") if number else (message.content, message.reasoning)
+            single.append(replace(message, content=content, reasoning=reasoning, tool_calls=(call,)))
+            single += [results[call.id]] if call.id in results else []
+    return single
+
+
 def _simplify(messages: Sequence[ChatMessage]) -> list[ChatMessage]:
     """No system message, and no two messages of one role in a row."""
     system_text = _PARAGRAPH.join(message.content for message in messages if message.role is Role.SYSTEM)
     rest = [message for message in messages if message.role is not Role.SYSTEM]
-    opening = [ChatMessage(Role.USER, system_text)] if system_text else []
-    return [
-        ChatMessage(role, _PARAGRAPH.join(message.content for message in run))
-        for role, run in groupby([*opening, *rest], key=lambda message: message.role)
-    ]
+    simple: list[ChatMessage] = [ChatMessage(Role.USER, system_text)] if system_text else []
+    for message in rest:
+        if simple and _may_join(simple[-1], message):
+            before = simple.pop()
+            content = _PARAGRAPH.join((before.content, message.content))
+            reasoning = _PARAGRAPH.join(filter(None, (before.reasoning, message.reasoning)))
+            message = replace(message, content=content, reasoning=reasoning)
+        simple.append(message)
+    return simple
+
+
+def _may_join(before: ChatMessage, message: ChatMessage) -> bool:
+    is_plain = not before.tool_calls and message.role is not Role.TOOL
+    return is_plain and before.role is message.role
 
 
 def _refused(refusal: TemplateRefusal) -> TemplateError:

@@ -7,7 +7,6 @@ their cores waiting for it: two threads on two busy cores are slower than one. S
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -33,14 +32,12 @@ def read_cpu(now_s: float) -> CpuSample:
     return CpuSample(now_s, sum(times[:8]) - idle_s, own.user + own.system)
 
 
-def default_n_threads() -> int:
-    """Physical cores that this process may use: a second thread of one core slows ggml's matrix products down."""
-    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, min(usable, psutil.cpu_count(logical=False) or usable))
-
-
 class ThreadGovernor:
-    """Decides the thread count from time to time. Fewer at once, more only after some calm. Thread: one."""
+    """Decides the thread count from time to time. Fewer at once, more only after some calm. Thread: one.
+
+    A governor of waiting, not only of counting: on a busy machine one thread was measured to be faster than any number
+    with any OMP_WAIT_POLICY or GOMP_SPINCOUNT, and on a quiet one no policy beats the default.
+    """
 
     def __init__(
         self,
@@ -56,6 +53,12 @@ class ThreadGovernor:
         self._last = read(now_s)
         self._n_calm = 0
         self.n_threads = n_most
+
+    def allow(self, n_most: int) -> None:
+        """Another limit from now on."""
+        is_curbed = self.n_threads < self._n_most
+        self.n_threads = min(self.n_threads, n_most) if is_curbed else n_most
+        self._n_most = n_most
 
     def update(self, now_s: float) -> int:
         """Look again if it is time to; returns how many threads to use from now on."""

@@ -15,7 +15,9 @@ from engine.backend.base import Backend
 from engine.commands import (
     Cancel,
     Command,
+    Count,
     DropConversation,
+    Embed,
     Load,
     PinConversation,
     ReadAhead,
@@ -31,14 +33,15 @@ from engine.fingerprint import model_sha256
 from engine.gguf import check_loadable, read_header
 from engine.kv import Costs, DiskTier, PagedKv
 from engine.sched import Limits
-from engine.types import GenerationRequest
-from engine.worker.governor import ThreadGovernor, default_n_threads
+from engine.types import GenerationRequest, RequestId
+from engine.worker.embeddings import Embeddings
 from engine.worker.mailbox import Mailbox
+from engine.worker.threads import Threads
+from engine.worker.tuning import KeptChoices
 
 log = logging.getLogger(__name__)
 
 IDLE_PAUSE_S = 0.5
-FETCH_PAUSE_S = 0.002
 CACHE_REPORT_S = 0.5
 SAVE_S = 1.5
 
@@ -53,32 +56,48 @@ class WorkerLoop:
         next_command: Callable[[float | None], Command | None],
         emit: Callable[[Event], None],
         load_backend: BackendFactory | None = None,
+        wake: Callable[[], None] = lambda: None,
     ) -> None:
-        """``next_command`` waits that many seconds at most (None: for ever) and returns None when they are over."""
+        """``next_command`` waits that many seconds at most (None: for ever) and returns None when they are over.
+
+        ``wake`` makes it return at once; it is called on another thread when pages have come from the disk.
+        """
         self.n_steps = 0
         self._next_command = next_command
         self._emit = emit
         self._mailbox = Mailbox(emit)
         self._load_backend = load_backend or _load_llama
+        self._wake = wake
         self._backend: Backend | None = None
         self._core: EngineCore | None = None
         self._kv: PagedKv | None = None
+        self._embeddings: Embeddings | None = None
+        self._answers_s = 0.0
         self._reported: CacheChanged | None = None
         self._reported_s = 0.0
-        self._governor: ThreadGovernor | None = None
+        self._threads: Threads | None = None
         self._is_loading = False
 
     @property
     def is_busy(self) -> bool:
-        return self._is_loading or (self._core is not None and self._core.has_work)
+        has_work = (self._core is not None and self._core.has_work) or self._is_embedding
+        return self._is_loading or has_work
+
+    @property
+    def _is_embedding(self) -> bool:
+        return self._embeddings is not None and self._embeddings.has_work
 
     def hasten(self, command: Command) -> None:
         """Make the running batch end early where it should not keep this command waiting. Thread: any."""
-        if self._backend is None or self._core is None or not self._core.has_work:
+        if self._backend is None or self._core is None or not (self._core.has_work or self._is_embedding):
             return
-        is_urgent = isinstance(command, Cancel | Shutdown)
-        if is_urgent or (isinstance(command, Submit) and self._core.is_reading_ahead):
-            self._backend.interrupt()
+        match command:
+            case Cancel() | Shutdown():
+                self._backend.interrupt()
+            case Submit() if self._core.is_reading_ahead or not self._core.has_work:
+                self._backend.interrupt()
+            case Embed() if self._core.is_reading_ahead:
+                self._backend.interrupt()
 
     def run(self) -> None:
         """Load, then serve until Shutdown. Returns also when the load failed: this process has no second try."""
@@ -104,8 +123,10 @@ class WorkerLoop:
     def _load(self, spec: LoadSpec) -> bool:
         self._is_loading = True
         try:
-            self._backend = self._open(self._with_threads(spec))
-            self._core = self._make_core(self._backend, spec)
+            self._threads = Threads(spec.config.n_threads)
+            self._backend = self._open(replace(spec, config=replace(spec.config, n_threads=self._threads.n_threads)))
+            self._core = self._make_core(self._backend, spec, self._threads)
+            self._embeddings = Embeddings(self._backend)
         except KnownError as error:
             self._emit(LoadFailed(spec.path, ErrorInfo.of(error)))
             return False
@@ -115,7 +136,7 @@ class WorkerLoop:
             return False
         finally:
             self._is_loading = False
-        self._emit(ModelLoaded(self._backend.info))
+        self._emit(ModelLoaded(replace(self._backend.info, n_threads=self._threads.n_threads)))
         return True
 
     def _open(self, spec: LoadSpec) -> Backend:
@@ -126,31 +147,32 @@ class WorkerLoop:
         progress = _Progress(spec.path, self._emit)
         return self._load_backend(spec, progress)
 
-    def _with_threads(self, spec: LoadSpec) -> LoadSpec:
-        """Where nobody chose a number of threads, the governor does, now and from step to step."""
-        if spec.config.n_threads is not None:
-            return spec
-        self._governor = ThreadGovernor(default_n_threads(), time.monotonic())
-        return replace(spec, config=replace(spec.config, n_threads=self._governor.n_threads))
-
-    def _make_core(self, backend: Backend, spec: LoadSpec) -> EngineCore:
+    def _make_core(self, backend: Backend, spec: LoadSpec, threads: Threads) -> EngineCore:
         costs, cache, layout = Costs(), spec.cache, backend.layout
         disk = None
         if cache.folder is not None:
             folder = Path(cache.folder)
             model_hash = model_sha256(Path(spec.path), folder / "hashes.json")
             layout = dataclasses.replace(layout, fingerprint=f"{model_hash} {layout.fingerprint}")
-            disk = DiskTier(folder, layout.fingerprint, cache.disk_bytes)
+            disk = DiskTier(folder, layout.fingerprint, cache.disk_bytes, self._wake)
+            on_gpu = "" if spec.config.n_gpu_layers is None else f", {spec.config.n_gpu_layers} layers on a GPU"
+            threads.tune(backend, layout.fingerprint + on_gpu, KeptChoices(folder / "threads.json"))
         self._kv = PagedKv(layout, backend.cells, cache.ram_bytes, disk, costs)
         return EngineCore(backend, self._kv, costs, Limits(spec.config.n_ubatch, spec.config.n_parallel))
 
     def _obey(self, core: EngineCore, command: Command) -> None:
         assert self._kv is not None
+        assert self._embeddings is not None
+        embeddings = self._embeddings
         match command:
-            case Submit(request):
-                self._submit(core, request)
+            case Submit(request=asked):
+                self._take(asked.id, lambda: self._submit(core, asked))
             case Cancel(request_id):
-                self._send(core.cancel(request_id, time.monotonic()))
+                self._cancel(core, request_id)
+            case Embed(request=texts):
+                self._take(texts.id, lambda: embeddings.add(texts))
+            case Count(request=counted):
+                self._take(counted.id, lambda: core.count(counted, time.monotonic()))
             case ReadAhead():
                 self._read_ahead(core, command)
             case PinConversation(conversation, is_pinned):
@@ -164,14 +186,40 @@ class WorkerLoop:
 
     def _work(self, core: EngineCore) -> float:
         """Do something useful. Returns how long to wait for a command before doing more."""
-        if not core.has_work:
+        if not core.has_work and not self._is_embedding:
             self._mailbox.flush()
+            if self._embeddings is not None:
+                self._embeddings.rest()
             return 0.0 if core.idle_work() else IDLE_PAUSE_S
         n_before = core.n_steps
-        self._step(core)
-        return 0.0 if core.n_steps > n_before else FETCH_PAUSE_S  # pages are on their way from the disk
+        if core.has_work and not (self._is_embedding and core.is_reading_ahead):
+            self._step(core)
+        has_answers = core.n_steps > n_before
+        if self._is_embedding:
+            self._step_embeddings(has_answers=has_answers)
+            return 0.0
+        if has_answers or core.idle_work():
+            return 0.0
+        return IDLE_PAUSE_S  # pages are on their way from the disk, which wakes us
+
+    def _step_embeddings(self, *, has_answers: bool) -> None:
+        assert self._embeddings is not None
+        try:
+            self._choose_threads()
+            self._send(self._embeddings.step(self._answers_s if has_answers else None))
+        except Exception as error:
+            log.exception("an embedding failed")
+            self._send(self._embeddings.fail_all(ErrorInfo.of(error, traceback.format_exc())))
+        self.n_steps += 1
+
+    def _cancel(self, core: EngineCore, request_id: RequestId) -> None:
+        assert self._embeddings is not None
+        self._send(core.cancel(request_id, time.monotonic()))
+        self._send(self._embeddings.cancel(request_id))
 
     def _read_ahead(self, core: EngineCore, command: ReadAhead) -> None:
+        if not self._can_chat:
+            return
         try:
             self._send(core.read_ahead(command.conversation, command.messages, command.overflow))
         except KnownError as error:
@@ -192,25 +240,38 @@ class WorkerLoop:
         if self._kv is not None:
             self._kv.close_all(SAVE_S)
 
-    def _submit(self, core: EngineCore, request: GenerationRequest) -> None:
+    @property
+    def _can_chat(self) -> bool:
+        return self._backend is not None and self._backend.info.can_chat
+
+    def _submit(self, core: EngineCore, request: GenerationRequest) -> list[Event]:
+        if not self._can_chat:
+            name = self._backend.info.name if self._backend is not None else "The model"
+            problem = InvalidRequest(f"{name} makes embeddings, it cannot chat.", "Pick a model that can.")
+            return [RequestFailed(request.id, ErrorInfo.of(problem))]
+        return core.submit(request, time.monotonic())
+
+    def _take(self, request_id: RequestId, take: Callable[[], list[Event]]) -> None:
         try:
-            self._send(core.submit(request, time.monotonic()))
+            self._send(take())
         except Exception as error:
             log.exception("a request could not be taken")
-            self._emit(RequestFailed(request.id, ErrorInfo.of(error, traceback.format_exc())))
+            self._emit(RequestFailed(request_id, ErrorInfo.of(error, traceback.format_exc())))
 
     def _step(self, core: EngineCore) -> None:
         try:
             self._choose_threads()
-            self._send(core.step(time.monotonic()))
+            began_s = time.monotonic()
+            self._send(core.step(began_s))
+            self._answers_s = time.monotonic() - began_s
         except Exception as error:
             log.exception("a step failed")
             self._send(core.fail_all(ErrorInfo.of(error, traceback.format_exc())))
         self.n_steps += 1
 
     def _choose_threads(self) -> None:
-        if self._governor is not None and self._backend is not None:
-            self._backend.set_threads(self._governor.update(time.monotonic()))
+        if self._threads is not None and self._backend is not None:
+            self._threads.apply(self._backend)
 
     def _send(self, events: list[Event]) -> None:
         self._mailbox.send(events, time.monotonic())

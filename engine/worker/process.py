@@ -23,17 +23,21 @@ def main() -> None:
     commands, events = _take_pipes()
     _settle()
     writer = FrameWriter(events)
-    inbox: SimpleQueue[Command] = SimpleQueue()
-    loop = WorkerLoop(partial(_next, inbox), _Emitter(writer))
+    inbox: SimpleQueue[Command | None] = SimpleQueue()
+    loop = WorkerLoop(partial(next_command, inbox), _Emitter(writer), wake=partial(inbox.put, None))
     threading.Thread(target=_read, args=(command_reader(commands), inbox, loop), name="pipe", daemon=True).start()
     threading.Thread(target=_beat, args=(writer, loop), name="heartbeat", daemon=True).start()
     loop.run()
     _leave(0)
 
 
-def _next(inbox: SimpleQueue[Command], timeout_s: float | None) -> Command | None:
+def next_command(inbox: SimpleQueue[Command | None], timeout_s: float | None) -> Command | None:
+    """The next command. None: there is none, or something else than a command ended the wait (a None in the inbox)."""
     try:
-        return inbox.get(timeout=timeout_s) if timeout_s != 0 else inbox.get_nowait()
+        command = inbox.get(timeout=timeout_s) if timeout_s != 0 else inbox.get_nowait()
+        while command is None:
+            command = inbox.get_nowait()
+        return command
     except Empty:
         return None
 
@@ -77,7 +81,7 @@ def _settle() -> None:
             pass  # some containers forbid it; nothing depends on it
 
 
-def _read(reader: FrameReader[Command], inbox: SimpleQueue[Command], loop: WorkerLoop) -> None:
+def _read(reader: FrameReader[Command], inbox: SimpleQueue[Command | None], loop: WorkerLoop) -> None:
     """Pass commands on. A batch that should not keep them waiting is interrupted.
 
     The end of the pipe means that nobody is there any more: the same as Shutdown.

@@ -57,6 +57,36 @@ def test_a_value_that_makes_no_sense_is_refused_and_changes_nothing(path: Path, 
     assert store.current == Settings()
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"api_port": -1},
+        {"api_port": 65_536},
+        {"api_port": "8080"},
+        {"api_idle_minutes": 0},
+        {"api_n_models": 17},
+        {"api_origins": ("*",)},
+        {"api_origins": ("null",)},
+        {"api_origins": ("https://example.org/path",)},
+        {"api_origins": ("https://Example.org",)},
+        {"api_origins": ("example.org",)},
+        {"api_origins": ("http://a\r\nb",)},
+        {"api_origins": ("http://a",) * 65},
+    ],
+)
+def test_the_api_has_ranges_too(path: Path, changes: dict[str, object]) -> None:
+    store = SettingsStore(path)
+    with pytest.raises(InvalidRequest):
+        store.update(**changes)
+    assert store.current == Settings()
+
+
+def test_web_pages_and_apps_may_be_listed(path: Path) -> None:
+    origins = ("http://localhost:3000", "https://example.org", "app://obsidian.md", "http://[::1]:5173")
+    SettingsStore(path).update(api_origins=origins)
+    assert SettingsStore(path).current.api_origins == origins
+
+
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b"\x00" * 500, b"\xff\xfe", b'{"a":' + b"[" * 100_000])
 def test_a_corrupt_file_is_kept_aside_and_defaults_are_used(path: Path, content: bytes) -> None:
     path.write_bytes(content)

@@ -1,7 +1,8 @@
-"""Tiny models of other architectures than llama: one without a cuttable cache, one with a sliding window."""
+"""Tiny models of other architectures than llama: without a cuttable cache, with a sliding window, without a cache."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -74,6 +75,65 @@ def make_tiny_gemma(path: Path) -> Path:
     }
     path.write_bytes(encode_gguf(metadata, tensors))
     return path
+
+
+@dataclass(frozen=True)
+class TinyBert:
+    """A BERT (Devlin et al. 2018) with its weights at hand, so that a test can compute what it should answer."""
+
+    path: Path
+    words: list[str]
+    tensors: dict[str, Tensor]
+
+
+BERT_WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "the", "cat", "sat", "on", "a", "mat", "rates", "rose", "in", "march"]
+BERT_N_CTX, BERT_N_HEADS = 64, 2
+
+
+def make_tiny_bert(path: Path, pooling: int | None = 1) -> TinyBert:
+    """``pooling`` as in llama.h: 1 mean, 2 first token, 3 last token, 4 rank. It reads whole words only."""
+    n_ff, random = 96, np.random.default_rng(3)
+    tensors: dict[str, Tensor] = {
+        "token_embd.weight": _matrix(random, len(BERT_WORDS), N_EMBD) * np.float32(4),
+        "token_types.weight": _matrix(random, 2, N_EMBD),
+        "position_embd.weight": _matrix(random, BERT_N_CTX, N_EMBD),
+    } | _layer_norm("token_embd_norm")
+    for layer in range(N_LAYER):
+        name = f"blk.{layer}."
+        tensors |= _layer_norm(f"{name}attn_output_norm") | _layer_norm(f"{name}layer_output_norm")
+        shapes = {"attn_q": (N_EMBD, N_EMBD), "attn_k": (N_EMBD, N_EMBD), "attn_v": (N_EMBD, N_EMBD)}
+        shapes |= {"attn_output": (N_EMBD, N_EMBD), "ffn_up": (n_ff, N_EMBD), "ffn_down": (N_EMBD, n_ff)}
+        for part, (rows, columns) in shapes.items():
+            tensors[f"{name}{part}.weight"] = _matrix(random, rows, columns)
+            tensors[f"{name}{part}.bias"] = random.normal(0, 0.1, rows).astype(np.float32)
+    metadata: dict[str, Value] = {
+        "general.architecture": "bert",
+        "general.name": "Tiny bert",
+        "general.file_type": 0,
+        "bert.context_length": BERT_N_CTX,
+        "bert.embedding_length": N_EMBD,
+        "bert.block_count": N_LAYER,
+        "bert.feed_forward_length": n_ff,
+        "bert.attention.head_count": BERT_N_HEADS,
+        "bert.attention.layer_norm_epsilon": 1e-12,
+        "bert.attention.causal": False,
+        "tokenizer.ggml.model": "bert",
+        "tokenizer.ggml.tokens": [word if word.startswith("[") else f"▁{word}" for word in BERT_WORDS],
+        "tokenizer.ggml.token_type": [3] * 4 + [1] * (len(BERT_WORDS) - 4),
+        "tokenizer.ggml.token_type_count": 2,
+        "tokenizer.ggml.padding_token_id": 0,
+        "tokenizer.ggml.unknown_token_id": 1,
+        "tokenizer.ggml.bos_token_id": 2,
+        "tokenizer.ggml.seperator_token_id": 3,
+    }
+    if pooling is not None:
+        metadata["bert.pooling_type"] = pooling
+    path.write_bytes(encode_gguf(metadata, tensors))
+    return TinyBert(path, BERT_WORDS, tensors)
+
+
+def _layer_norm(name: str) -> dict[str, Tensor]:
+    return {f"{name}.weight": np.ones(N_EMBD, np.float32), f"{name}.bias": np.zeros(N_EMBD, np.float32)}
 
 
 def _metadata(architecture: str) -> dict[str, Value]:

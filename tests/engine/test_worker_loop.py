@@ -4,19 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from queue import SimpleQueue
 from typing import NoReturn
 
 import pytest
 
 from engine.backend.base import Backend
-from engine.backend.fake import FakeBackend, FakeVocab
-from engine.commands import Cancel, Command, Load, Submit
+from engine.backend.fake import FakeBackend, FakeEmbedder, FakeVocab
+from engine.commands import Cancel, Command, Count, Embed, Load, Submit
 from engine.config import EngineConfig, LoadSpec
 from engine.errors import OutOfMemory
-from engine.events import CacheChanged, Event, LoadFailed, ModelLoaded, ModelLoading, RequestFailed, RequestFinished
+from engine.events import (
+    CacheChanged,
+    Embedded,
+    Event,
+    LoadFailed,
+    ModelLoaded,
+    ModelLoading,
+    PromptCounted,
+    RequestFailed,
+    RequestFinished,
+)
 from engine.step import StepPlan, StepResult
-from engine.types import ChatMessage, GenerationRequest, RequestId, Role, TokenId
+from engine.types import ChatMessage, EmbeddingRequest, GenerationRequest, RequestId, Role, TokenId
 from engine.worker.loop import WorkerLoop
+from engine.worker.process import next_command
 from tests.doubles.gguf import make_tiny_gguf
 
 
@@ -136,6 +148,62 @@ def test_a_bug_in_a_step_costs_the_requests_and_not_the_worker(load: Load, caplo
     assert [event.error.kind for event in events if isinstance(event, RequestFailed)] == ["BugError", "BugError"]
     assert [event.error.kind for event in again if isinstance(event, RequestFailed)] == ["BugError"]
     assert "a step failed" in caplog.text
+
+
+def test_pages_from_the_disk_wake_the_loop_and_hide_no_command() -> None:
+    inbox: SimpleQueue[Command | None] = SimpleQueue()
+    for message in (None, None, Cancel(RequestId("a")), None):
+        inbox.put(message)
+
+    assert next_command(inbox, 0) == Cancel(RequestId("a"))
+    assert next_command(inbox, None) is None  # the wait ends, however long it might have been
+    assert next_command(inbox, 0) is None
+
+
+class CannotChat(FakeBackend):
+    def __init__(self) -> None:
+        super().__init__(can_chat=False)
+
+
+def test_a_model_without_chat_refuses_a_question_and_takes_texts(load: Load) -> None:
+    embed = Embed(EmbeddingRequest(RequestId("b"), ("x",)))
+
+    events = run(lambda _spec, _on_progress: CannotChat(), load, make_submit("a"), embed)
+
+    (refused,) = [event for event in events if isinstance(event, RequestFailed)]
+    assert refused.error.sentence == "Fake makes embeddings, it cannot chat. Pick a model that can."
+    assert isinstance(events[-1], Embedded)
+
+
+def test_texts_and_an_answer_are_both_served(load: Load) -> None:
+    embed = Embed(EmbeddingRequest(RequestId("texts"), ("x" * 90,) * 3))
+
+    events = run(answering, load, embed, make_submit("a"), Count(make_submit("c").request))
+
+    assert {type(event) for event in events} >= {Embedded, RequestFinished, PromptCounted}
+
+
+def test_cancelled_texts_end_once(load: Load) -> None:
+    embed = Embed(EmbeddingRequest(RequestId("texts"), ("x",)))
+
+    events = run(answering, load, embed, Cancel(RequestId("texts")))
+
+    assert [event.error.kind for event in events if isinstance(event, RequestFailed)] == ["Cancelled"]
+
+
+class EmbedsBadly(FakeBackend):
+    def __init__(self) -> None:
+        super().__init__(embedder=FakeEmbedder(problems=[ZeroDivisionError("a bug of ours")]))
+
+
+def test_a_bug_in_an_embedding_costs_the_texts_and_not_the_worker(load: Load, caplog: pytest.LogCaptureFixture) -> None:
+    embed = Embed(EmbeddingRequest(RequestId("texts"), ("x",)))
+
+    events = run(lambda _spec, _on_progress: EmbedsBadly(), load, embed, make_submit("a"))
+
+    assert [event.error.kind for event in events if isinstance(event, RequestFailed)] == ["BugError"]
+    assert isinstance(events[-1], RequestFinished | RequestFailed)
+    assert "an embedding failed" in caplog.text
 
 
 def test_a_command_out_of_place_is_ignored(load: Load, caplog: pytest.LogCaptureFixture) -> None:

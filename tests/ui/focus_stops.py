@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from PySide6.QtCore import Qt
 from PySide6.QtGui import QAccessible
-from PySide6.QtWidgets import QScrollBar, QWidget
+from PySide6.QtWidgets import QAbstractButton, QScrollBar, QWidget
 
 
 def focusable(root: QWidget) -> list[QWidget]:
@@ -30,4 +30,6 @@ def unnamed(root: QWidget) -> list[str]:
 
 
 def without_tab(root: QWidget) -> list[str]:
-    return [type(w).__name__ for w in focusable(root) if not w.focusPolicy() & Qt.FocusPolicy.TabFocus]
+    """But for buttons of a group, where the arrow keys lead from the checked one to the others."""
+    left_out = [w for w in focusable(root) if not w.focusPolicy() & Qt.FocusPolicy.TabFocus]
+    return [type(w).__name__ for w in left_out if not (isinstance(w, QAbstractButton) and w.group() is not None)]

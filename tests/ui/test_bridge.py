@@ -21,7 +21,7 @@ from engine.events import (
 )
 from engine.types import RequestId
 from tests.doubles.engine import FakeEngineClient
-from ui.bridge import EngineBridge
+from ui.bridge import EngineBridge, LiveText
 
 ONE, TWO = RequestId("message-1"), RequestId("message-2")
 PROBLEM = ErrorInfo("EngineStopped", "The engine stopped.")
@@ -53,6 +53,7 @@ class Recorder:
             "engine_failed",
             "request_started",
             "prefill_progressed",
+            "reasoning_arrived",
             "text_arrived",
             "request_finished",
             "request_failed",
@@ -106,6 +107,19 @@ def test_nothing_is_told_on_the_thread_of_the_engine(
     assert recorder.text(ONE) == "one two three"
 
 
+def test_what_is_thought_is_told_apart_from_what_is_answered(
+    qtbot: QtBot, bridge: EngineBridge, engine: FakeEngineClient
+) -> None:
+    recorder = Recorder(bridge)
+    engine.emit(TokensEmitted(ONE, "", 1, reasoning="Let me "))
+    engine.emit(TokensEmitted(ONE, "", 2, reasoning="see."))
+    engine.emit(TokensEmitted(ONE, "Yes", 3))
+
+    qtbot.waitUntil(lambda: bridge.live_text(ONE) == LiveText("Yes", "Let me see."))
+
+    assert recorder.seen == [("reasoning_arrived", ONE, "Let me see."), ("text_arrived", ONE, "Yes")]
+
+
 def test_tokens_of_one_frame_come_as_one_text(qtbot: QtBot, bridge: EngineBridge, engine: FakeEngineClient) -> None:
     recorder = Recorder(bridge)
 
@@ -131,11 +145,11 @@ def test_live_text_and_later_signals_make_the_whole(
     qtbot: QtBot, bridge: EngineBridge, engine: FakeEngineClient
 ) -> None:
     engine.emit(TokensEmitted(ONE, "early ", 1))
-    qtbot.waitUntil(lambda: bridge.live_text(ONE) == "early ")
+    qtbot.waitUntil(lambda: bridge.live_text(ONE).text == "early ")
     engine.emit(TokensEmitted(ONE, "on its way ", 2))
     QCoreApplication.processEvents()
 
-    opened_with = bridge.live_text(ONE)
+    opened_with = bridge.live_text(ONE).text
     late = Recorder(bridge)
     engine.emit(TokensEmitted(ONE, "late", 3))
     engine.finish(ONE, 3)
@@ -158,7 +172,7 @@ def test_a_request_is_live_from_its_start_to_its_end(
     QCoreApplication.processEvents()
     assert not bridge.is_live(ONE)
     assert bridge.has_ended(ONE)
-    assert bridge.live_text(ONE) == ""
+    assert bridge.live_text(ONE) == LiveText()
 
 
 def test_a_closed_bridge_tells_nothing_more(bridge: EngineBridge, engine: FakeEngineClient) -> None:

@@ -34,7 +34,11 @@ class FakeTranscript(QWidget):
         self.views.append(view)
 
     def append_text(self, message_id: int, text: str) -> None:
-        self._replace(message_id, self.view(message_id).text + text)
+        self._change(message_id, text=self.view(message_id).text + text)
+
+    def append_thought(self, message_id: int, text: str) -> None:
+        view = self.view(message_id)
+        self._change(message_id, thought=view.thought + text)
 
     def set_progress(self, message_id: int, text: str) -> None:
         self.progress[message_id] = text
@@ -56,5 +60,8 @@ class FakeTranscript(QWidget):
             lines.append(f"{'> ' if view.is_user else ''}{view.text}{state}")
         return "\n".join(lines)
 
-    def _replace(self, message_id: int, text: str) -> None:
-        self.views = [replace(view, text=text) if view.id == message_id else view for view in self.views]
+    def _change(self, message_id: int, **changes: str) -> None:
+        self.views = [
+            replace(view, **changes) if view.id == message_id else view  # type: ignore[arg-type]
+            for view in self.views
+        ]

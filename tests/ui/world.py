@@ -9,19 +9,23 @@ from PySide6.QtCore import QCoreApplication, Qt
 from PySide6.QtWidgets import QAbstractButton, QWidget
 from pytestqt.qtbot import QtBot
 
+from app.api.service import ApiService
 from app.chats import ChatService, ChatStore
 from app.chats.types import Thread
 from app.jobs import IoPool
 from app.library import Library, ModelEntry, Source
 from app.paths import Paths
+from app.remote import LoopThread, RemoteServers
 from app.services import Services
 from app.session import EngineSession
 from app.settings import SettingsStore
 from engine.errors import ErrorInfo, ModelFileError
 from engine.types import RequestId
+from tests.doubles.api_service import FakeApiService
 from tests.doubles.engine import FakeEngineClient
+from tests.doubles.keyrings import MemoryKeyring
 from tests.ui.transcript_double import FakeTranscript
-from ui.bridge import EngineBridge
+from ui.bridge import ApiBridge, EngineBridge
 from ui.chat.composer import ComposerText
 from ui.chat.view import ChatView
 from ui.main_window import MainWindow
@@ -85,11 +89,24 @@ class World:
         self.library = FakeLibrary(*entries)
         self.chats = ChatService(ChatStore(self.paths.database), self.engine, self.settings, self.io)
         library = cast(Library, self.library)
-        self.session = EngineSession(self.engine, library, self.settings)
+        self.remote_loop = LoopThread("remote")
+        self.keyring = MemoryKeyring()
+        self.servers = RemoteServers(self.paths.config, self.remote_loop, self.keyring)
+        self.session = EngineSession(self.engine, library, self.settings, servers=self.servers)
+        self.api = FakeApiService(self.settings)
         self.services = Services(
-            self.paths, self.settings, self.io, self.engine, library, self.chats, self.session, self.close
+            self.paths,
+            self.settings,
+            self.io,
+            self.engine,
+            library,
+            self.chats,
+            self.session,
+            cast(ApiService, self.api),
+            self.close,
         )
         self.bridge = EngineBridge(self.engine)
+        self.api_bridge = ApiBridge(self.services.api)
         self.window = MainWindow(self.settings.current, "0.0.0")
         qtbot.addWidget(self.window)
 
@@ -104,7 +121,7 @@ class World:
     def start(self, *, loaded: bool = True) -> None:
         """Show the window, fill it, and unless told otherwise let the first model load."""
         self.window.show()
-        self.window.attach(self.services, self.bridge)
+        self.window.attach(self.services, self.bridge, self.api_bridge)
         self.settle()
         if loaded:
             self.engine.finish_loading("/models/tiny.gguf")
@@ -142,10 +159,12 @@ class World:
         return shown
 
     def close(self) -> None:
+        self.api_bridge.close()
         self.bridge.close()
         self.window.close()
         self.session.close()
         self.chats.close()
+        self.remote_loop.close()
         self.settings.flush()
         self.io.close()
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from app.chats.types import AnswerStats, Message, MessageState
 from engine.errors import ErrorInfo
+from engine.events import RequestStarted
 from engine.types import FinishReason, Role
+from ui.bridge import LiveText
 from ui.widgets.transcript import MessageStatus, MessageView
 
 _STATUS = {
@@ -21,15 +23,16 @@ _CUT_SHORT = {
 _EXPLAIN = "Why did this take that long?"
 
 
-def view_of(message: Message, live_text: str | None = None, *, is_first_seen: bool = False) -> MessageView:
-    """``live_text`` is what has been shown of an answer that streams, where that is known better than stored.
+def view_of(message: Message, live: LiveText | None = None, *, is_first_seen: bool = False) -> MessageView:
+    """``live`` is what has been shown of an answer that streams, where that is known better than stored.
 
     ``is_first_seen``: the model does not see what is above.
     """
+    reasoning = message.reasoning
     return MessageView(
         id=message.id,
         is_user=message.role is Role.USER,
-        text=message.content if live_text is None else live_text,
+        text=message.content if live is None else live.text,
         status=_STATUS[message.state],
         facts=facts(message.stats),
         facts_tooltip=_EXPLAIN if message.stats is not None else "",
@@ -37,6 +40,8 @@ def view_of(message: Message, live_text: str | None = None, *, is_first_seen: bo
         sibling_number=message.sibling_number,
         n_siblings=message.n_siblings,
         is_first_seen=is_first_seen,
+        thought=live.reasoning if live is not None else reasoning.text if reasoning is not None else "",
+        thought_s=reasoning.duration_s if reasoning is not None else None,
     )
 
 
@@ -60,12 +65,23 @@ def facts(stats: AnswerStats | None) -> str:
     return "  ·  ".join(part for part in parts if part)
 
 
+def reading_text(event: RequestStarted) -> str:
+    """What is waited for before the first word. A server does not tell how long the prompt is."""
+    return f"Reading {event.n_prompt - event.n_cached:,} tokens" if event.n_prompt else "Waiting for the server"
+
+
 def context_used(stats: AnswerStats) -> int:
-    """Tokens of the context that the conversation fills up to and with this answer."""
-    return stats.n_prompt + stats.n_output
+    """Tokens of the context that the conversation fills up to and with this answer.
+
+    The last token of an answer that fills it is written but never read, so it takes no room.
+    """
+    n_tokens = stats.n_prompt + stats.n_output
+    return min(n_tokens, stats.n_ctx) if stats.n_ctx else n_tokens
 
 
 def _memory(stats: AnswerStats) -> str:
+    if stats.is_remote:
+        return f"{stats.n_prompt:,} tokens sent" if stats.n_prompt else ""
     reuse = stats.reuse
     n_remembered = stats.n_cached if reuse is None else reuse.n_cells + reuse.n_ram + reuse.n_disk
     if n_remembered:

@@ -13,6 +13,7 @@ from app.chats.types import ConversationSummary
 from app.settings import SettingsStore
 from engine.events import CacheChanged
 from engine.reuse import ConversationCache
+from engine.types import ModelInfo
 from ui.bridge import EngineBridge
 from ui.chat.sidebar import Sidebar
 from ui.tasks import Operation
@@ -57,6 +58,7 @@ class ConversationsControl(QObject):
         sidebar.conversations.renamed.connect(self.rename)
         sidebar.conversations.show_pins(settings.current.pinned_conversations)
         bridge.cache_changed.connect(self._show_cache)
+        bridge.model_loaded.connect(self._show_model)
         self._show_cache(bridge.cache)
 
     def start(self) -> None:
@@ -112,6 +114,9 @@ class ConversationsControl(QObject):
             self.open(conversation_id)
 
         self._run(lambda: self._chats.restore(conversation_id), done)
+
+    def _show_model(self, info: ModelInfo) -> None:
+        self._sidebar.conversations.show_kept_whole(not info.can_cut_cache)
 
     def _show_cache(self, cache: CacheChanged | None) -> None:
         self._sidebar.conversations.show_caches(None if cache is None else _by_conversation(cache))

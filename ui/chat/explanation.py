@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from PySide6.QtCore import QRect, Qt
-from PySide6.QtWidgets import QFrame, QGridLayout, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QFrame, QGridLayout, QLabel, QVBoxLayout, QWidget
 
 from app.chats.types import AnswerStats
 from engine.reuse import Reason, ReuseReport
@@ -57,6 +57,8 @@ def show_explanation(host: QWidget, stats: AnswerStats, at: QRect) -> None:
 
 
 def _reading(stats: AnswerStats) -> tuple[Line, ...]:
+    if stats.is_remote:
+        return _at_the_server(stats)
     reuse = stats.reuse
     if reuse is None:
         return (
@@ -66,6 +68,18 @@ def _reading(stats: AnswerStats) -> tuple[Line, ...]:
     lines = [Line("Ready in memory", tokens_text(reuse.n_cells), Tier.READY), *_fetched(reuse)]
     lines.append(Line("Read now", tokens_text(reuse.n_new), Tier.COLD))
     lines += [Line(_REASONS[reason], f"{n:,}", is_detail=True) for reason, n in reuse.reasons if n]
+    if stats.n_dropped:
+        lines.append(Line("Left out to make the rest fit", f"{stats.n_dropped:,} messages"))
+    return tuple(lines)
+
+
+def _at_the_server(stats: AnswerStats) -> tuple[Line, ...]:
+    """As much as servers tell: what they keep, and where, is theirs."""
+    lines = [Line("Sent", tokens_text(stats.n_prompt) if stats.n_prompt else "not told")]
+    if stats.n_cached:
+        lines.append(Line("Kept by the server", tokens_text(stats.n_cached), is_detail=True))
+    else:
+        lines.append(Line("What was remembered of it is kept by the server", "not told", is_detail=True))
     if stats.n_dropped:
         lines.append(Line("Left out to make the rest fit", f"{stats.n_dropped:,} messages"))
     return tuple(lines)
@@ -88,10 +102,17 @@ def _times(stats: AnswerStats) -> tuple[Line, ...]:
         Line("First word after", _seconds(stats.first_token_s)),
         Line("Written", tokens_text(stats.n_output)),
         Line("Writing speed", f"{speed_text(stats.tokens_per_s)} tokens/s" if stats.tokens_per_s else ""),
-        Line("Context in use", f"{context_used(stats):,} of {stats.n_ctx:,}"),
+        Line("Context in use", _context(stats)),
         Line("Answered by", stats.model_name or ""),
     ]
     return tuple(line for line in lines if line.figure)
+
+
+def _context(stats: AnswerStats) -> str:
+    """A server may tell neither how long the prompt was nor what fits."""
+    if not stats.n_prompt:
+        return ""
+    return f"{context_used(stats):,} of {stats.n_ctx:,}" if stats.n_ctx else f"{context_used(stats):,}"
 
 
 def _seconds(duration_s: float | None) -> str:
@@ -120,7 +141,7 @@ class _Card(QFrame):
             tone = "dim" if line.is_detail else "text"
             if line.tier is not None:
                 grid.addWidget(Dot(line.tier.value), row, 0, Qt.AlignmentFlag.AlignTop)
-            words, figure = label(line.words, "ui", tone, wrap=True), label(line.figure, "figures", tone)
+            words, figure = label(line.words, "ui", tone, wrap=True), _figure(line.figure, tone)
             words.setMinimumHeight(theme.line_height("ui"))
             figure.setFixedHeight(theme.line_height("ui"))
             grid.addWidget(words, row, 1)
@@ -133,4 +154,15 @@ class _Card(QFrame):
         self._layout.addWidget(rule())
 
 
+def _figure(text: str, tone: str) -> QLabel:
+    """The name of a model can be longer than there is room; the words before it are to stay on one line."""
+    figure = label(text, "figures", tone)
+    room = round(theme.size("popover-width") * _FIGURE_SHARE)
+    shown = figure.fontMetrics().elidedText(text, Qt.TextElideMode.ElideMiddle, room)
+    figure.setText(shown)
+    figure.setToolTip(text if shown != text else "")
+    return figure
+
+
+_FIGURE_SHARE = 0.5
 _FIGURES = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignTop

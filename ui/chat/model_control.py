@@ -11,11 +11,13 @@ from PySide6.QtCore import QObject, Signal
 from PySide6.QtWidgets import QFileDialog
 
 from app.library import Library, ModelEntry
+from app.remote import RemoteModel, RemoteServer, is_remote
 from app.session import EngineSession
 from engine.errors import ErrorInfo
 from engine.types import ModelInfo
 from ui.bridge import EngineBridge
 from ui.chat.model_picker import ModelPicker
+from ui.chat.servers import ServersControl
 from ui.chat.view import ChatView
 from ui.errors import describe
 from ui.tasks import Operation
@@ -41,6 +43,7 @@ _REASONS = {
     ModelState.READY: None,
     ModelState.FAILED: "The model is not loaded. Load it again, or choose another one.",
 }
+_NOT_CONNECTED = "The server is not connected. Try again, or choose another model."
 
 
 class ModelControl(QObject):
@@ -57,11 +60,12 @@ class ModelControl(QObject):
         self._library = library
         self._queue = queue
         self._state = ModelState.UNKNOWN
-        self._entry: ModelEntry | None = None
+        self._entry: ModelEntry | RemoteModel | None = None
         self._has_models = True
         self._death: ErrorInfo | None = None
         self._picker = ModelPicker()
         self._popup = Popup(view.window(), view.chip, self._picker)
+        self._servers = ServersControl(view, session, queue)
         self._connect_view()
         self._connect_engine(bridge)
 
@@ -75,6 +79,11 @@ class ModelControl(QObject):
         return self._entry.name if self._entry is not None else None
 
     @property
+    def server_name(self) -> str | None:
+        """Where what is written goes to; None while it stays on this machine."""
+        return self._entry.server.name if isinstance(self._entry, RemoteModel) else None
+
+    @property
     def is_bare(self) -> bool:
         """Whether there is no model on this machine that could be loaded."""
         return self._state is ModelState.NONE and not self._has_models
@@ -82,6 +91,8 @@ class ModelControl(QObject):
     @property
     def blocks_sending(self) -> str | None:
         """Why nothing can be sent now, or None where it can. A model that loads takes messages already."""
+        if self._state is ModelState.FAILED and self.server_name is not None:
+            return _NOT_CONNECTED
         return _REASONS[self._state]
 
     def start(self) -> None:
@@ -91,7 +102,7 @@ class ModelControl(QObject):
 
     def open_picker(self) -> None:
         self._list_models()
-        self._picker.set_can_unload(self._state is ModelState.READY)
+        self._picker.set_can_unload(self._state is ModelState.READY, self.server_name is not None)
         self._popup.open()
 
     def open_file(self) -> None:
@@ -126,6 +137,11 @@ class ModelControl(QObject):
         self._picker.removed.connect(self._remove)
         self._picker.file_wanted.connect(self.open_file)
         self._picker.unload_wanted.connect(self._unload)
+        self._picker.server_wanted.connect(self._add_server)
+        self._picker.edit_wanted.connect(self._edit_server)
+        self._servers.saved.connect(self._on_server_saved)
+        self._servers.removed.connect(self._on_server_removed)
+        self._servers.failed.connect(self._on_action_failed)
 
     def _connect_engine(self, bridge: EngineBridge) -> None:
         bridge.model_loading.connect(self._on_loading)
@@ -134,13 +150,13 @@ class ModelControl(QObject):
         bridge.model_unloaded.connect(self._on_unloaded)
         bridge.engine_failed.connect(self._on_engine_failed)
 
-    def _on_autoloaded(self, entry: ModelEntry | None) -> None:
+    def _on_autoloaded(self, entry: ModelEntry | RemoteModel | None) -> None:
         if entry is None:
             self._set_state(ModelState.NONE, ChipText(ChipState.EMPTY, "No model"))
         else:
             self._on_load_asked(entry)
 
-    def _on_load_asked(self, entry: ModelEntry) -> None:
+    def _on_load_asked(self, entry: ModelEntry | RemoteModel) -> None:
         """The engine's first word comes later; the chip answers the click at once."""
         self._entry = entry
         if self._state not in (ModelState.READY, ModelState.LOADING):
@@ -149,12 +165,15 @@ class ModelControl(QObject):
     def _on_loading(self, path: str, progress: float) -> None:
         if self._death is None:
             self._view.banners.clear(_TOPIC)
-        chip = ChipText(ChipState.LOADING, self._name_of(path), f"loading {progress:.0%}", progress)
+        is_remote = isinstance(self._entry_of(path), RemoteModel)
+        words = "connecting" if is_remote else f"loading {progress:.0%}"
+        chip = ChipText(ChipState.LOADING, self._name_of(path), words, progress)
         self._set_state(ModelState.LOADING, chip)
 
     def _on_loaded(self, info: ModelInfo) -> None:
         entry = self._entry_of(info.path)
-        chip = ChipText(ChipState.READY, self._name_of(info.path), entry.quantization if entry else "")
+        detail = entry.server.name if isinstance(entry, RemoteModel) else entry.quantization if entry else ""
+        chip = ChipText(ChipState.READY, self._name_of(info.path), detail, is_remote=info.is_remote)
         self._set_state(ModelState.READY, chip)
         if self._death is not None:
             self._tell_of_death(self._death, "The model is loaded again, and what was written is kept.")
@@ -162,7 +181,8 @@ class ModelControl(QObject):
 
     def _on_load_failed(self, path: str, error: ErrorInfo) -> None:
         self._death = None
-        self._set_state(ModelState.FAILED, ChipText(ChipState.FAILED, self._name_of(path), "not loaded"))
+        words = "not connected" if isinstance(self._entry_of(path), RemoteModel) else "not loaded"
+        self._set_state(ModelState.FAILED, ChipText(ChipState.FAILED, self._name_of(path), words))
         self._show_problem(error, BannerAction("Try again", self.load_again))
 
     def _on_unloaded(self, path: str) -> None:
@@ -195,16 +215,42 @@ class ModelControl(QObject):
         return details_action(self._view.window(), error)
 
     def _list_models(self) -> None:
-        self._run(self._library.entries, self._on_listed)
+        self._run(self._session.models, self._on_listed)
 
-    def _on_listed(self, entries: list[ModelEntry]) -> None:
+    def _on_listed(self, entries: list[ModelEntry | RemoteModel]) -> None:
         self._has_models = any(entry.problem is None for entry in entries)
         shown = self._state in (ModelState.READY, ModelState.LOADING)
         self._picker.models.show_entries(entries, self._entry.id if shown and self._entry else None)
         self.changed.emit()
 
     def _remove(self, model_id: str) -> None:
+        if is_remote(model_id):
+            self._popup.dismiss()
+            self._servers.confirm_removal(model_id)
+            return
         self._run(lambda: self._library.remove(model_id), lambda _nothing: self._list_models())
+
+    def _add_server(self) -> None:
+        self._popup.dismiss()
+        self._servers.add()
+
+    def _edit_server(self, model_id: str) -> None:
+        self._popup.dismiss()
+        self._servers.edit(model_id)
+
+    def _on_server_saved(self, server: RemoteServer) -> None:
+        """What is used already is connected anew, with what has changed; a new server is used at once."""
+        self._list_models()
+        current = self._entry
+        ids = [RemoteModel(server, name).id for name in server.models]
+        is_same = isinstance(current, RemoteModel) and current.server.id == server.id
+        self.load(current.id if current is not None and is_same and current.id in ids else ids[0])
+
+    def _on_server_removed(self, server_id: str) -> None:
+        self._list_models()
+        if isinstance(self._entry, RemoteModel) and self._entry.server.id == server_id:
+            self._view.banners.clear(_TOPIC)
+            self._session.unload()
 
     def _unload(self) -> None:
         self._popup.dismiss()
@@ -215,7 +261,7 @@ class ModelControl(QObject):
         self._view.chip.show_content(chip)
         self.changed.emit()
 
-    def _entry_of(self, path: str) -> ModelEntry | None:
+    def _entry_of(self, path: str) -> ModelEntry | RemoteModel | None:
         known = (self._session.model, self._entry)
         return next((entry for entry in known if entry is not None and str(entry.path) == path), None)
 

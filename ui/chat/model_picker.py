@@ -1,4 +1,4 @@
-"""The popup under the model chip: the models of this machine, a file to open, and unloading."""
+"""The popup under the model chip: the models of this machine and of servers, more of both, and unloading."""
 
 from __future__ import annotations
 
@@ -34,6 +34,8 @@ class ModelPicker(QFrame):
     picked = Signal(str)
     removed = Signal(str)
     file_wanted = Signal()
+    server_wanted = Signal()
+    edit_wanted = Signal(str)  # the server of this model
     unload_wanted = Signal()
 
     def __init__(self) -> None:
@@ -45,18 +47,23 @@ class ModelPicker(QFrame):
         self._empty = label("There is no model on this machine yet.", "ui", "dim", wrap=True)
         self._empty.setContentsMargins(theme.space(3), theme.space(3), theme.space(3), theme.space(3))
         self._open = TextButton("Open a model file", "ghost", "folder-open")
+        self._add_server = TextButton("Add a server", "ghost", "cloud")
+        self._add_server.setToolTip("Use a model that another machine runs")
         self._unload = TextButton("Unload", "ghost")
-        self._unload.setToolTip("Give the model's memory back")
         self._lay_out()
         self.list.picked.connect(self.picked)
         self.list.removed.connect(self.removed)
+        self.list.edit_wanted.connect(self.edit_wanted)
+        self._add_server.clicked.connect(self.server_wanted)
         self._open.clicked.connect(self.file_wanted)
         self._unload.clicked.connect(self.unload_wanted)
         self.models.modelReset.connect(self._on_models_changed)
         self._on_models_changed()
 
-    def set_can_unload(self, can_unload: bool) -> None:
+    def set_can_unload(self, can_unload: bool, is_remote: bool = False) -> None:
         self._unload.setVisible(can_unload)
+        self._unload.setText("Disconnect" if is_remote else "Unload")
+        self._unload.setToolTip("Send this server nothing more" if is_remote else "Give the model's memory back")
 
     def select_first(self) -> None:
         row = self.models.first_row_to_pick()
@@ -77,7 +84,9 @@ class ModelPicker(QFrame):
 
     def _lay_out(self) -> None:
         foot = QHBoxLayout()
+        foot.setSpacing(0)
         foot.addWidget(self._open)
+        foot.addWidget(self._add_server)
         foot.addStretch()
         foot.addWidget(self._unload)
         layout = QVBoxLayout(self)
@@ -90,16 +99,20 @@ class ModelPicker(QFrame):
 
 
 class ModelList(QListView):
-    """Return or a click picks what can be loaded; Delete or the menu takes a file that was added out of the list."""
+    """Return or a click picks what can be loaded; Delete or the menu takes what was added out of the list.
+
+    F2 or the menu edits the server of a model.
+    """
 
     picked = Signal(str)
     removed = Signal(str)
+    edit_wanted = Signal(str)
 
     def __init__(self, model: ModelListModel) -> None:
         super().__init__()
         self.setModel(model)
         self.setItemDelegate(_ModelDelegate(self))
-        self.setAccessibleName("Models on this machine")
+        self.setAccessibleName("Models")
         self.setMouseTracking(True)
         self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
@@ -118,6 +131,8 @@ class ModelList(QListView):
             self._pick(self.currentIndex())
         elif event.key() == Qt.Key.Key_Delete:
             self._remove(self.currentIndex())
+        elif event.key() == Qt.Key.Key_F2:
+            self._edit(self.currentIndex())
         else:
             super().keyPressEvent(event)
 
@@ -126,16 +141,27 @@ class ModelList(QListView):
             self.picked.emit(index.data(ModelRole.ENTRY).id)
 
     def _remove(self, index: QModelIndex) -> None:
-        if index.isValid() and index.data(ModelRole.ENTRY).source is Source.LINKED:
+        if index.isValid() and _was_added(index):
             self.removed.emit(index.data(ModelRole.ENTRY).id)
+
+    def _edit(self, index: QModelIndex) -> None:
+        if index.isValid() and index.data(ModelRole.IS_REMOTE):
+            self.edit_wanted.emit(index.data(ModelRole.ENTRY).id)
 
     def _show_menu(self, at: QPoint) -> None:
         index = self.indexAt(at)
-        if index.isValid() and index.data(ModelRole.ENTRY).source is Source.LINKED:
+        if index.isValid() and _was_added(index):
             menu = QMenu(self)
+            if index.data(ModelRole.IS_REMOTE):
+                menu.addAction(icon("pencil", "dim"), "Edit the server", lambda: self._edit(index))
             menu.addAction(icon("trash-2", "dim"), "Remove from the list", lambda: self._remove(index))
             menu.aboutToHide.connect(menu.deleteLater)
             menu.popup(self.viewport().mapToGlobal(at))
+
+
+def _was_added(index: QModelIndex) -> bool:
+    """Whether the user brought it into the list, and so can take it out."""
+    return bool(index.data(ModelRole.IS_REMOTE)) or index.data(ModelRole.ENTRY).source is Source.LINKED
 
 
 class _ModelDelegate(QStyledItemDelegate):
@@ -159,9 +185,19 @@ class _ModelDelegate(QStyledItemDelegate):
         below = words.adjusted(0, theme.line_height("ui"), 0, 0)
         painter.setFont(theme.font("small"))
         painter.setPen(theme.color("warn" if problem else "dim"))
-        painter.drawText(below, _PROBLEM_FLAGS, problem or index.data(ModelRole.DETAIL))
+        self._paint_below(painter, below, index)
         self._paint_sign(painter, option.rect, "triangle-alert" if problem else "check", index)
         painter.restore()
+
+    def _paint_below(self, painter: QPainter, rect: QRect, index: _Index) -> None:
+        problem = index.data(ModelRole.PROBLEM)
+        if problem:
+            painter.drawText(rect, _PROBLEM_FLAGS, problem)
+        else:
+            shown = painter.fontMetrics().elidedText(
+                index.data(ModelRole.DETAIL), Qt.TextElideMode.ElideRight, rect.width()
+            )
+            painter.drawText(rect, Qt.AlignmentFlag.AlignTop, shown)
 
     def _paint_ground(self, painter: QPainter, option: QStyleOptionViewItem) -> None:
         shown = option.state & (QStyle.StateFlag.State_Selected | QStyle.StateFlag.State_MouseOver)
@@ -171,6 +207,11 @@ class _ModelDelegate(QStyledItemDelegate):
             painter.drawRoundedRect(option.rect, theme.size("radius-control"), theme.size("radius-control"))
 
     def _paint_name(self, painter: QPainter, rect: QRect, index: _Index, color: str) -> None:
+        if index.data(ModelRole.IS_REMOTE):
+            side = theme.size("icon-small")
+            top = rect.top() + (theme.line_height("ui") - side) / 2
+            paint_icon(painter, QRectF(rect.left(), top, side, side), "cloud", theme.color("dim"))
+            rect = rect.adjusted(side + theme.space(2), 0, 0, 0)
         font = theme.font("strong")
         painter.setFont(font)
         painter.setPen(theme.color(color))

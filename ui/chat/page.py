@@ -15,7 +15,7 @@ from engine.errors import ContextTooLong, ErrorInfo
 from engine.events import RequestFinished, RequestStarted
 from engine.types import RequestId
 from ui.bridge import EngineBridge
-from ui.chat.answers import context_used, view_of
+from ui.chat.answers import context_used, reading_text, view_of
 from ui.chat.conversations import ConversationsControl
 from ui.chat.drafts import Drafts
 from ui.chat.explanation import show_explanation
@@ -139,6 +139,7 @@ class ChatPage(QObject):
     def _connect_bridge(self) -> None:
         self._bridge.request_started.connect(self._on_started)
         self._bridge.prefill_progressed.connect(self._on_prefill)
+        self._bridge.reasoning_arrived.connect(self._on_reasoning)
         self._bridge.text_arrived.connect(self._on_text)
         self._bridge.request_finished.connect(self._on_finished)
         self._bridge.request_failed.connect(self._on_failed)
@@ -193,14 +194,14 @@ class ChatPage(QObject):
         views = []
         for row, message in enumerate(thread.messages):
             request_id = request_id_of(message.id)
-            live_text = self._bridge.live_text(request_id) if self._bridge.is_live(request_id) else None
-            views.append(view_of(message, live_text, is_first_seen=row == thread.n_unseen > 0))
+            live = self._bridge.live_text(request_id) if self._bridge.is_live(request_id) else None
+            views.append(view_of(message, live, is_first_seen=row == thread.n_unseen > 0))
         return tuple(views)
 
     def _show_usage(self) -> None:
         stats = next((m.stats for m in reversed(self._messages()) if m.stats is not None), None)
-        if stats is not None:
-            self._composer.gauge.show_usage(context_used(stats), stats.n_ctx)
+        if stats is not None and stats.n_prompt and stats.n_ctx:
+            self._composer.gauge.show_usage(context_used(stats), stats.n_ctx, stats.n_dropped)
         else:
             self._composer.gauge.hide()
 
@@ -235,7 +236,7 @@ class ChatPage(QObject):
         elif self._models.state is ModelState.UNKNOWN:
             self._view.welcome.show_nothing()
         else:
-            self._view.welcome.show_invitation()
+            self._view.welcome.show_invitation(self._models.server_name)
 
     def _on_model_changed(self) -> None:
         self._refresh_composer()
@@ -325,7 +326,7 @@ class ChatPage(QObject):
     def _on_started(self, event: RequestStarted) -> None:
         message_id = self._shown_message(event.request_id)
         if message_id is not None:
-            self._transcript.set_progress(message_id, f"Reading {event.n_prompt - event.n_cached:,} tokens")
+            self._transcript.set_progress(message_id, reading_text(event))
             self._show_what_is_unseen(event.n_dropped)
 
     def _show_what_is_unseen(self, n_dropped: int) -> None:
@@ -338,6 +339,11 @@ class ChatPage(QObject):
         message_id = self._shown_message(request_id)
         if message_id is not None:
             self._transcript.set_progress(message_id, f"Reading {n_done:,} of {n_prompt:,} tokens")
+
+    def _on_reasoning(self, request_id: RequestId, text: str) -> None:
+        message_id = self._shown_message(request_id)
+        if message_id is not None:
+            self._transcript.append_thought(message_id, text)
 
     def _on_text(self, request_id: RequestId, text: str) -> None:
         message_id = self._shown_message(request_id)

@@ -19,6 +19,9 @@ EXAMPLES = (
 )
 
 
+_PROMISE = "Everything you write stays on this machine."
+
+
 class Welcome(QStackedWidget):
     """Calm when all is well. ``example_picked`` carries a prompt for the composer."""
 
@@ -28,6 +31,7 @@ class Welcome(QStackedWidget):
     def __init__(self) -> None:
         super().__init__()
         self._blank = QWidget()
+        self._promise = _centred(_PROMISE, "reading", "dim")
         self._invitation = self._make_invitation()
         self._no_model = self._make_no_model()
         for page in (self._blank, self._invitation, self._no_model):
@@ -37,7 +41,9 @@ class Welcome(QStackedWidget):
         """While it is not known yet what there is."""
         self.setCurrentWidget(self._blank)
 
-    def show_invitation(self) -> None:
+    def show_invitation(self, server_name: str | None = None) -> None:
+        """With where it goes to, once what is written leaves this machine."""
+        self._promise.setText(_PROMISE if server_name is None else f"What you write is sent to {server_name}.")
         self.setCurrentWidget(self._invitation)
 
     def show_no_model(self) -> None:
@@ -46,7 +52,7 @@ class Welcome(QStackedWidget):
     def _make_invitation(self) -> QWidget:
         page, column = _centred_column()
         column.addWidget(_centred("What shall we think about?", "title"))
-        column.addWidget(_centred("Everything you write stays on this machine.", "reading", "dim"))
+        column.addWidget(self._promise)
         column.addSpacing(theme.space(4))
         for example in EXAMPLES:
             chip = TextButton(example, "chip")

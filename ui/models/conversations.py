@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QAbstractListModel, QModelIndex, QPersistentModelIndex, Qt, Signal
 
-from ui.models.memory import Tier, cache_text, tier_of
+from ui.models.memory import KEPT_WHOLE, Tier, cache_text, tier_of
 from ui.models.words import group_label
 
 if TYPE_CHECKING:
@@ -37,6 +37,7 @@ class ConversationListModel(QAbstractListModel):
         super().__init__()
         self._rows: list[str | ConversationSummary] = []
         self._caches: Mapping[int, ConversationCache] | None = None
+        self._is_kept_whole = False
         self._pinned: frozenset[int] = frozenset()
 
     def show_by_time(self, conversations: Sequence[ConversationSummary], today: date) -> None:
@@ -58,6 +59,11 @@ class ConversationListModel(QAbstractListModel):
     def show_caches(self, caches: Mapping[int, ConversationCache] | None) -> None:
         """What the model remembers, by conversation; None while there is no model."""
         self._caches = caches
+        self._tell_of_badges()
+
+    def show_kept_whole(self, is_kept_whole: bool) -> None:
+        """The model cannot go on from the middle of what it remembers."""
+        self._is_kept_whole = is_kept_whole
         self._tell_of_badges()
 
     def show_pins(self, conversation_ids: Iterable[int]) -> None:
@@ -139,7 +145,8 @@ class ConversationListModel(QAbstractListModel):
             case Qt.ItemDataRole.ToolTipRole:
                 return "\n".join(part for part in (item.title, self._memory_text(item.id)) if part)
             case Qt.ItemDataRole.AccessibleTextRole:
-                return ". ".join(part for part in (item.title, item.snippet, self._memory_text(item.id)) if part)
+                memory = self._memory_text(item.id).replace("\n", ". ")
+                return ". ".join(part for part in (item.title, item.snippet, memory) if part)
             case ConversationRole.ID:
                 return item.id
             case ConversationRole.SNIPPET:
@@ -156,4 +163,5 @@ class ConversationListModel(QAbstractListModel):
     def _memory_text(self, conversation_id: int) -> str:
         pin = "kept ready" if conversation_id in self._pinned else ""
         known = "" if self._caches is None else cache_text(self._caches.get(conversation_id))
-        return "; ".join(part for part in (known, pin) if part)
+        words = "; ".join(part for part in (known, pin) if part)
+        return f"{words}\n{KEPT_WHOLE}" if known and self._is_kept_whole else words

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QAbstractListModel, QModelIndex, QPersistentModelIndex, Qt
 
+from app.remote import RemoteModel
+from app.remote.address import host_of
 from ui.models.words import count_text, size_text
 
 if TYPE_CHECKING:
@@ -17,7 +19,8 @@ _Index = QModelIndex | QPersistentModelIndex
 
 
 class ModelRole(IntEnum):
-    """``PROBLEM`` is a sentence or None; ``IS_CURRENT`` marks the one that is loaded or loading.
+    """``PROBLEM`` is a sentence or None; ``IS_CURRENT`` marks the one that is loaded or loading; ``IS_REMOTE`` those
+    that a server has.
 
     A model with a problem can be selected, so that its reason can be read and it can be removed, but not loaded.
     """
@@ -26,15 +29,16 @@ class ModelRole(IntEnum):
     DETAIL = Qt.ItemDataRole.UserRole + 1
     PROBLEM = Qt.ItemDataRole.UserRole + 2
     IS_CURRENT = Qt.ItemDataRole.UserRole + 3
+    IS_REMOTE = Qt.ItemDataRole.UserRole + 4
 
 
 class ModelListModel(QAbstractListModel):
     def __init__(self) -> None:
         super().__init__()
-        self._entries: list[ModelEntry] = []
+        self._entries: list[ModelEntry | RemoteModel] = []
         self._current_id: str | None = None
 
-    def show_entries(self, entries: Sequence[ModelEntry], current_id: str | None) -> None:
+    def show_entries(self, entries: Sequence[ModelEntry | RemoteModel], current_id: str | None) -> None:
         self.beginResetModel()
         self._entries = list(entries)
         self._current_id = current_id
@@ -59,7 +63,7 @@ class ModelListModel(QAbstractListModel):
             case Qt.ItemDataRole.AccessibleTextRole:
                 return f"{entry.name}, {_problem(entry) or detail_of(entry)}"
             case Qt.ItemDataRole.ToolTipRole:
-                return _problem(entry) or str(entry.path)
+                return _problem(entry) or place_of(entry)
             case ModelRole.ENTRY:
                 return entry
             case ModelRole.DETAIL:
@@ -68,14 +72,24 @@ class ModelListModel(QAbstractListModel):
                 return _problem(entry)
             case ModelRole.IS_CURRENT:
                 return entry.id == self._current_id
+            case ModelRole.IS_REMOTE:
+                return isinstance(entry, RemoteModel)
         return None
 
 
-def detail_of(entry: ModelEntry) -> str:
-    """``Q4_K_M · 4.7 GB · 8.2 B parameters``"""
+def place_of(entry: ModelEntry | RemoteModel) -> str:
+    """The file, or the server's address."""
+    return entry.server.address if isinstance(entry, RemoteModel) else str(entry.path)
+
+
+def detail_of(entry: ModelEntry | RemoteModel) -> str:
+    """``Q4_K_M · 4.7 GB · 8.2 B parameters``; for a server's model ``Cluster · gpu.example.com:8000``"""
+    if isinstance(entry, RemoteModel):
+        host = host_of(entry.server.address)
+        return entry.server.name if entry.server.name == host else f"{entry.server.name} · {host}"
     n_params = f"{count_text(entry.n_params)} parameters" if entry.n_params else ""
     return " · ".join(part for part in (entry.quantization, size_text(entry.size_bytes), n_params) if part)
 
 
-def _problem(entry: ModelEntry) -> str | None:
+def _problem(entry: ModelEntry | RemoteModel) -> str | None:
     return entry.problem.sentence if entry.problem is not None else None

@@ -33,13 +33,18 @@ def tier_words(tier: Tier) -> str:
     return _WORDS[tier]
 
 
+KEPT_WHOLE = "This model's memory cannot be kept in pages; it is kept whole."
+"""Of models with a state of their own, and of those with a sliding window that there was no room to keep all of."""
+
+
 def cache_text(cache: ConversationCache | None) -> str:
-    """``1,204 tokens, 27 MB, ready; 3 MB on disk``"""
+    """``1,204 tokens, ready; with all branches 27 MB ready, 3.0 MB on disk``
+
+    Tokens are of the path that was read last, bytes of all branches.
+    """
     if cache is None:
         return tier_words(Tier.COLD)
-    tier = tier_of(cache)
-    sizes = {Tier.READY: cache.cells_bytes, Tier.RAM: cache.ram_bytes, Tier.DISK: cache.disk_bytes}
-    own_bytes = sizes.pop(tier, 0)
-    first = [tokens_text(cache.n_tokens), size_text(own_bytes) if own_bytes else "", tier_words(tier)]
-    others = [f"{size_text(n_bytes)} {tier_words(other)}" for other, n_bytes in sizes.items() if n_bytes]
-    return "; ".join([", ".join(part for part in first if part), *others])
+    sizes = ((Tier.READY, cache.cells_bytes), (Tier.RAM, cache.ram_bytes), (Tier.DISK, cache.disk_bytes))
+    places = ", ".join(f"{size_text(n_bytes)} {tier_words(tier)}" for tier, n_bytes in sizes if n_bytes)
+    path = f"{tokens_text(cache.n_tokens)}, {tier_words(tier_of(cache))}"
+    return f"{path}; with all branches {places}" if places else path

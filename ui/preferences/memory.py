@@ -9,7 +9,7 @@ from PySide6.QtCore import QObject
 
 from app.services import Services
 from engine.events import CacheChanged
-from engine.types import Overflow
+from engine.types import ModelInfo, Overflow
 from ui.bridge import EngineBridge
 from ui.errors import describe
 from ui.preferences.view import PreferencesView
@@ -39,7 +39,10 @@ class MemoryControl(QObject):
         self._engine = services.engine
         self._show_settings()
         self._show_usage(bridge.cache)
+        self._show_model(bridge.model)
         bridge.cache_changed.connect(self._show_usage)
+        bridge.model_loaded.connect(self._show_model)
+        bridge.model_unloaded.connect(lambda _path: self._show_model(None))
         self._card.ram.changed.connect(lambda size_bytes: self._set_budgets(cache_ram_bytes=size_bytes))
         self._card.disk.changed.connect(lambda size_bytes: self._set_budgets(cache_disk_bytes=size_bytes))
         self._card.overflow.chosen.connect(self._choose_overflow)
@@ -70,6 +73,9 @@ class MemoryControl(QObject):
 
     def _choose_overflow(self, index: int) -> None:
         self._settings.update(overflow=OVERFLOWS[index])
+
+    def _show_model(self, info: ModelInfo | None) -> None:
+        self._card.show_kept_whole(info is not None and not info.can_cut_cache)
 
     def _show_usage(self, cache: CacheChanged | None) -> None:
         if cache is None:

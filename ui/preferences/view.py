@@ -7,6 +7,7 @@ from pathlib import Path
 from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QPlainTextEdit, QScrollArea, QVBoxLayout, QWidget
 
+from ui.models.memory import KEPT_WHOLE
 from ui.theme import theme
 from ui.widgets.banner import BannerArea
 from ui.widgets.buttons import Segments, TextButton
@@ -131,6 +132,12 @@ class MemoryCard(Card):
             _above(self.disk, self.disk_use),
         )
         self.add_row("Too long", "When a conversation no longer fits into the context.", self.overflow)
+        self._kept_whole = self.add_note(KEPT_WHOLE)
+        self._kept_whole.hide()
+
+    def show_kept_whole(self, is_kept_whole: bool) -> None:
+        """Say that the loaded model cannot go on from the middle of what it remembers."""
+        self._kept_whole.setVisible(is_kept_whole)
 
 
 def _use_label() -> QLabel:

@@ -24,12 +24,13 @@ class ChipState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ChipText:
-    """``progress`` counts from 0 to 1 and matters only while loading."""
+    """``progress`` counts from 0 to 1 and matters only while loading. A model that is remote has a cloud for a dot."""
 
     state: ChipState
     name: str
     detail: str = ""
     progress: float = 0.0
+    is_remote: bool = False
 
     @property
     def spoken(self) -> str:
@@ -90,16 +91,24 @@ class Chip(FocusRing, QAbstractButton):
     def _paint_mark(self, painter: QPainter) -> float:
         """Paint the dot or the ring and return where the words start."""
         loading = self._content.state is ChipState.LOADING
-        side = theme.size("gauge") - theme.space(1) if loading else theme.size("dot")
+        side = self._mark_side()
         left = theme.space(3)
         rect = QRectF(left, (self.height() - side) / 2, side, side)
         if loading:
             paint_ring(painter, rect, self._content.progress, "accent")
+        elif self._content.is_remote:
+            paint_icon(painter, rect, "cloud", theme.color("accent"))
         else:
             painter.setPen(Qt.PenStyle.NoPen)
             painter.setBrush(theme.color(_DOT_COLORS[self._content.state]))
             painter.drawEllipse(rect)
         return left + side + theme.space(2)
+
+    def _mark_side(self) -> int:
+        if self._content.is_remote:
+            return theme.size("icon-small")
+        is_loading = self._content.state is ChipState.LOADING
+        return theme.size("gauge") - theme.space(1) if is_loading else theme.size("dot")
 
     def _paint_arrow(self, painter: QPainter, left: float) -> None:
         side = theme.size("icon-small")
@@ -128,5 +137,4 @@ class Chip(FocusRing, QAbstractButton):
         return name, detail + gap // 2 if detail else 0
 
     def _fixed_width(self) -> int:
-        mark = theme.size("gauge") if self._content.state is ChipState.LOADING else theme.size("dot")
-        return theme.space(3) + mark + theme.space(2) + theme.size("icon-small") + theme.space(3)
+        return theme.space(3) + self._mark_side() + theme.space(2) + theme.size("icon-small") + theme.space(3)

@@ -35,5 +35,9 @@ class Dot(QWidget):
         self._color = color
         self.setFixedSize(theme.size("dot"), theme.line_height("ui"))
 
+    def set_color(self, color: str | None) -> None:
+        self._color = color
+        self.update()
+
     def paintEvent(self, event: QPaintEvent) -> None:
         paint_dot(QPainter(self), QRectF(self.rect()).center(), self._color)

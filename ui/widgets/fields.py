@@ -7,6 +7,7 @@ from PySide6.QtGui import QFocusEvent, QKeyEvent, QMouseEvent, QWheelEvent
 from PySide6.QtWidgets import QHBoxLayout, QLineEdit, QSlider, QSpinBox, QStackedWidget, QWidget
 
 from ui.theme import theme
+from ui.widgets.buttons import IconButton
 from ui.widgets.focus import FocusRing
 from ui.widgets.labels import ElidedLabel, label
 
@@ -125,6 +126,30 @@ class SizeField(QWidget):
         text = f"{n_steps * self._step_bytes / 1e9:.4g} GB"
         self._number.setText(text)
         self._slider.setAccessibleName(f"{self._name}: {text}")
+
+
+class SecretField(QWidget):
+    """A line that is not shown, with a button that shows it."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        self._name = name
+        self.line = QLineEdit()
+        self.line.setAccessibleName(name)
+        self.line.setEchoMode(QLineEdit.EchoMode.Password)
+        self._button = IconButton("eye", f"Show: {name}", small=True)
+        self._button.clicked.connect(self._toggle)
+        self.setFocusProxy(self.line)
+        layout = QHBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(theme.space(1))
+        layout.addWidget(self.line, stretch=1)
+        layout.addWidget(self._button)
+
+    def _toggle(self) -> None:
+        is_hidden = self.line.echoMode() is QLineEdit.EchoMode.Password
+        self.line.setEchoMode(QLineEdit.EchoMode.Normal if is_hidden else QLineEdit.EchoMode.Password)
+        self._button.describe("eye-off" if is_hidden else "eye", f"{'Hide' if is_hidden else 'Show'}: {self._name}")
 
 
 class EditableTitle(QStackedWidget):

@@ -56,14 +56,16 @@ class ContextGauge(QWidget):
         self.hide()
 
     def show_usage(self, n_used: int, n_ctx: int, n_dropped: int = 0) -> None:
-        """``n_dropped`` of the oldest messages are left out, so that the rest fits."""
+        """``n_dropped`` of the oldest messages are left out so that the rest fits: it is full then, never fuller."""
+        n_used = min(n_used, n_ctx) if n_dropped else n_used
         self._numbers.setText(f"{n_used:,} / {n_ctx:,}")
         self._ring.set_fraction(n_used / n_ctx)
         words = f"This conversation fills {n_used:,} of the {n_ctx:,} tokens of the model's context."
         if n_used > n_ctx:
             words = f"This conversation is {n_used:,} tokens long, and {n_ctx:,} fit into the model's context."
         if n_dropped:
-            words += f" Its oldest {n_dropped:,} messages are left out."
+            messages = "message is" if n_dropped == 1 else f"{n_dropped:,} messages are"
+            words += f" It became longer than that, so its oldest {messages} left out."
         self.setToolTip(words)
         self.setAccessibleName(words)
         self.show()

@@ -21,6 +21,12 @@ def label(text: str = "", role: str = "ui", tone: str = "text", *, wrap: bool = 
     return made
 
 
+def make_selectable(words: QLabel) -> None:
+    """With the mouse; the keyboard passes it by."""
+    words.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+    words.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+
+
 class ElidedLabel(QLabel):
     """One line that ends in an ellipsis where there is no room, and shows all of it in a tooltip then."""
 

@@ -141,7 +141,7 @@ def test_the_first_token_does_not_wait_for_the_second() -> None:
         while len(connection.sent) < 2:
             await asyncio.sleep(0)
         assert [part["choices"][0]["delta"] for part in sse(connection.text)] == [
-            {"role": "assistant", "content": ""},
+            {"role": "assistant", "content": None},
             {"content": "Good"},
         ]
         engine.finish(request_id, 1)

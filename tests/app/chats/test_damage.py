@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from app.chats.salvage import salvage
 from app.chats.schema import MIGRATIONS, PAGE_SIZE_BYTES, migrate, user_version
 from app.chats.store import ChatStore
-from app.chats.types import AnswerUpdate, ConversationSummary, MessageState
+from app.chats.types import AnswerUpdate, ConversationSummary, MessageState, Reasoning
 from engine.errors import StorageError
 
 N_CONVERSATIONS, N_TURNS = 4, 6
@@ -105,6 +105,20 @@ def test_a_damaged_header_costs_no_message(path: Path, damage: Callable[[Path], 
     store.close()
     assert path.with_name("hearth.db.corrupt-1").read_bytes() == damaged
     assert content_of(path) == before
+
+
+def test_what_was_thought_is_found_in_a_damaged_file_too(path: Path) -> None:
+    thought = Reasoning("Hmm. " * 2000, 2.0)  # longer than a page
+    store = ChatStore(path)
+    answer = store.add_question(1, "and?")
+    store.save_answers([AnswerUpdate(answer.id, "Well.", MessageState.COMPLETE, reasoning=thought)])
+    store.close()
+    _zero_header(path)
+    store = ChatStore(path)
+    assert store.message(answer.id).content == "Well."
+    assert store.message(answer.id).reasoning == thought
+    assert len(store.thread(1).messages) == N_TURNS * 2 + 2
+    store.close()
 
 
 def test_a_repaired_file_works_like_a_new_one(path: Path) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from app.chats import ChatService, ChatStore
-from app.chats.types import AnswerUpdate, MessageState, Thread, message_id_of, request_id_of
+from app.chats.types import AnswerUpdate, MessageState, Reasoning, Thread, message_id_of, request_id_of
 from app.jobs import IoPool
 from app.settings import SettingsStore
 from engine.errors import EngineBusy, ErrorInfo, InvalidRequest, StorageError
@@ -199,6 +199,28 @@ def test_what_has_streamed_is_shown_at_once_and_saved_at_most_once_a_second(
         bench.settle()
     assert 2 <= len(saves) <= 3
     assert bench.saved()[answer_id] == ("streaming", saves[-1])
+
+
+def test_what_a_model_thinks_is_kept_beside_its_answer_and_told_to_its_template(bench: Bench) -> None:
+    thread = bench.chats.send(None, "q", None)
+    answer_id = thread.messages[-1].id
+    for reasoning, text in (("Let me ", ""), ("see.", ""), ("", "Yes"), ("", " indeed")):
+        bench.engine.emit(TokensEmitted(request_id_of(answer_id), text, 1, reasoning=reasoning))
+        bench.clock.now_s += 1.5
+    live = bench.chats.thread(thread.conversation.id).messages[-1]
+    assert (live.content, live.reasoning) == ("Yes indeed", Reasoning("Let me see.", 3.0))
+
+    bench.engine.finish(request_id_of(answer_id), 4)
+    bench.restart()
+
+    kept = bench.chats.thread(thread.conversation.id).messages[-1]
+    assert (kept.content, kept.reasoning) == ("Yes indeed", Reasoning("Let me see.", 3.0))
+    bench.chats.send(thread.conversation.id, "and?", None)
+    assert [(m.content, m.reasoning) for m in bench.engine.submitted[-1].messages] == [
+        ("q", ""),
+        ("Yes indeed", "Let me see."),
+        ("and?", ""),
+    ]
 
 
 def test_the_end_of_an_answer_is_saved_at_once(bench: Bench) -> None:

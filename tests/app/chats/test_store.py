@@ -5,13 +5,15 @@ from __future__ import annotations
 import itertools
 import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from app.chats.schema import MIGRATIONS, migrate
 from app.chats.store import ChatStore
 from app.chats.titles import title_from
-from app.chats.types import AnswerStats, AnswerUpdate, Message, MessageState
+from app.chats.types import AnswerStats, AnswerUpdate, Message, MessageState, Reasoning
 from engine.errors import ErrorInfo, InvalidRequest
 from engine.types import FinishReason, Role
 
@@ -268,6 +270,31 @@ def test_answers_left_open_by_a_dead_run_keep_their_text_as_interrupted(store: C
     assert store.interrupt_streaming() == 0
     assert (store.message(answer.id).content, store.message(answer.id).state) == ("Half an", MessageState.INTERRUPTED)
     assert store.message(done.id).state is MessageState.COMPLETE
+
+
+def test_what_an_open_answer_thought_is_kept_when_a_dead_run_left_it(store: ChatStore) -> None:
+    answer = store.add_question(None, "q")
+    reasoning = Reasoning("Hmm.", 2.5)
+    store.save_answers([AnswerUpdate(answer.id, "Half an", MessageState.STREAMING, reasoning=reasoning)])
+    store.interrupt_streaming()
+    assert store.message(answer.id).reasoning == reasoning
+
+
+def test_a_file_from_before_reasoning_was_kept_opens_and_takes_some(path: Path) -> None:
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        migrate(connection, MIGRATIONS[:1])
+        connection.execute("INSERT INTO conversations VALUES (1, 'Old', 1.0, 1.0, 1, 2, NULL)")
+        connection.execute("INSERT INTO messages VALUES (1, 1, NULL, 'user', 'complete', 1.0, NULL, NULL, 'q')")
+        connection.execute("INSERT INTO messages VALUES (2, 1, 1, 'assistant', 'complete', 1.0, NULL, NULL, 'a')")
+    store = ChatStore(path)
+    assert store.problem is None
+    assert [(message.content, message.reasoning) for message in store.thread(1).messages] == [("q", None), ("a", None)]
+    answer = store.add_question(1, "more")
+    store.save_answers([AnswerUpdate(answer.id, "b", MessageState.COMPLETE, reasoning=Reasoning("Well.", 1.0))])
+    store.close()
+    store = ChatStore(path)
+    assert store.message(answer.id).reasoning == Reasoning("Well.", 1.0)
+    store.close()
 
 
 def test_rows_that_make_no_sense_hide_nothing_else(store: ChatStore, path: Path) -> None:

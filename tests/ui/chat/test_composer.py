@@ -107,4 +107,12 @@ def test_the_gauge_says_how_full_the_context_is(composer: Composer) -> None:
     assert "1,274 of the 16,384 tokens" in composer.gauge.accessibleName()
 
     composer.gauge.show_usage(900, 16384, n_dropped=4)
-    assert composer.gauge.accessibleName().endswith("Its oldest 4 messages are left out.")
+    assert composer.gauge.accessibleName().endswith("so its oldest 4 messages are left out.")
+
+
+def test_a_gauge_of_a_conversation_that_was_shortened_is_full_and_never_fuller(qtbot: QtBot) -> None:
+    composer = Composer()
+    qtbot.addWidget(composer)
+    composer.gauge.show_usage(4200, 4096, n_dropped=1)
+    assert composer.gauge._numbers.text() == "4,096 / 4,096"
+    assert composer.gauge.accessibleName().endswith("so its oldest message is left out.")

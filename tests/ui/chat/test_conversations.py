@@ -233,8 +233,10 @@ def test_badges_say_where_each_conversation_is_kept(world: World) -> None:
     remember(world, 2, n_cells=300)
     assert badges(world) == ["Rayleigh: cold", "Tax letter: ready", "Heat pumps: cold"]
     tax = world.chat.sidebar.conversations.index(2)
-    assert tax.data(Qt.ItemDataRole.ToolTipRole) == "Tax letter\n300 tokens, 300 kB, ready"
-    assert tax.data(Qt.ItemDataRole.AccessibleTextRole) == "Tax letter. 300 tokens, 300 kB, ready"
+    assert tax.data(Qt.ItemDataRole.ToolTipRole) == "Tax letter\n300 tokens, ready; with all branches 300 kB ready"
+    assert (
+        tax.data(Qt.ItemDataRole.AccessibleTextRole) == "Tax letter. 300 tokens, ready; with all branches 300 kB ready"
+    )
 
     remember(world, 2, n_ram=290)
     assert badges(world)[1] == "Tax letter: ram"
@@ -280,7 +282,10 @@ def test_a_conversation_is_kept_ready_from_the_menu(world: World) -> None:
     assert badges(world)[1] == "Tax letter*: ready"
     assert world.settings.current.pinned_conversations == (2,)
     tax = world.chat.sidebar.conversations.index(2)
-    assert tax.data(Qt.ItemDataRole.AccessibleTextRole) == "Tax letter. 300 tokens, 300 kB, ready; kept ready"
+    assert (
+        tax.data(Qt.ItemDataRole.AccessibleTextRole)
+        == "Tax letter. 300 tokens, ready; with all branches 300 kB ready; kept ready"
+    )
 
     menu = menu_on(world, 2)
     assert menu.actions()[0].isChecked()

@@ -72,6 +72,22 @@ def test_reading_the_prompt_is_shown(world: World) -> None:
     assert world.transcript.progress[answer.id] == "Reading 1,204 of 3,000 tokens"
 
 
+def test_what_the_model_thinks_is_shown_apart_from_its_answer(world: World) -> None:
+    world.start()
+    world.send("Why?")
+    for reasoning, text in (("Let me ", ""), ("see.", ""), ("", "Because.")):
+        world.engine.emit(TokensEmitted(world.last_request(), text, 1, reasoning=reasoning))
+    world.qtbot.waitUntil(lambda: world.transcript.views[-1].text == "Because.")
+    assert world.transcript.views[-1].thought == "Let me see."
+
+    world.engine.finish(world.last_request(), 3)
+    world.qtbot.waitUntil(lambda: bool(world.transcript.views[-1].facts))
+
+    answer = world.transcript.views[-1]
+    assert (answer.text, answer.thought) == ("Because.", "Let me see.")
+    assert answer.thought_s is not None
+
+
 def test_stop_keeps_what_was_written(world: World) -> None:
     world.start()
     world.send("Count")

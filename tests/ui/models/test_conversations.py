@@ -56,6 +56,18 @@ Heat pumps"""
     )
 
 
+def test_a_model_that_keeps_them_whole_says_so_with_each(model: ConversationListModel) -> None:
+    model.show_caches({})
+    tooltip = Qt.ItemDataRole.ToolTipRole
+    assert model.index(1).data(tooltip) == "Rayleigh\nnot kept"
+
+    model.show_kept_whole(True)
+
+    kept_whole = "This model's memory cannot be kept in pages; it is kept whole."
+    assert model.index(1).data(tooltip) == f"Rayleigh\nnot kept\n{kept_whole}"
+    assert model.index(1).data(Qt.ItemDataRole.AccessibleTextRole) == f"Rayleigh. not kept. {kept_whole}"
+
+
 def test_results_have_no_headings_and_say_where_they_were_found(model: ConversationListModel) -> None:
     model.show_results([conversation(2, "Tax letter", snippet="the heat pump is taxed")])
 

@@ -36,10 +36,10 @@ def test_the_badge_is_the_slowest_place_that_is_needed(of: ConversationCache | N
 @pytest.mark.parametrize(
     ("of", "text"),
     [
-        (cache(27), "27 tokens, 27 MB, ready"),
-        (cache(1204, n_ram=0, n_disk=3), "1,207 tokens, 3.0 MB, on disk; 1.2 GB ready"),
-        (cache(5, n_ram=12), "17 tokens, 12 MB, in RAM; 5.0 MB ready"),
-        (cache(0, n_disk=3, n_cold=40), "43 tokens, not kept; 3.0 MB on disk"),
+        (cache(27), "27 tokens, ready; with all branches 27 MB ready"),
+        (cache(1204, n_disk=3), "1,207 tokens, on disk; with all branches 1.2 GB ready, 3.0 MB on disk"),
+        (cache(5, n_ram=12), "17 tokens, in RAM; with all branches 5.0 MB ready, 12 MB in RAM"),
+        (cache(0, n_disk=3, n_cold=40), "43 tokens, not kept; with all branches 3.0 MB on disk"),
         (cache(0, n_cold=40), "40 tokens, not kept"),
         (None, "not kept"),
     ],
@@ -51,4 +51,4 @@ def test_the_words_say_how_much_is_where(of: ConversationCache | None, text: str
 def test_copies_in_slower_places_are_told() -> None:
     both = ConversationCache("1", 1204, 1204, 0, 0, 0, 27 * MB, 0, 3 * MB, False)
 
-    assert cache_text(both) == "1,204 tokens, 27 MB, ready; 3.0 MB on disk"
+    assert cache_text(both) == "1,204 tokens, ready; with all branches 27 MB ready, 3.0 MB on disk"

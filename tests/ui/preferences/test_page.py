@@ -2,15 +2,17 @@ from __future__ import annotations
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 from PySide6.QtCore import Qt, QUrl
 from PySide6.QtGui import QDesktopServices
-from PySide6.QtWidgets import QPlainTextEdit, QSlider, QWidget
+from PySide6.QtWidgets import QLabel, QPlainTextEdit, QSlider, QWidget
 
 from app.settings import Theme
 from engine.errors import ErrorInfo
-from engine.events import CacheChanged
+from engine.events import CacheChanged, ModelLoaded, ModelUnloaded
 from engine.reuse import KvUsage
 from engine.types import Overflow
+from tests.doubles.engine import make_model_info
 from tests.ui.world import World
 from ui.preferences.memory import limits_of
 from ui.preferences.view import PreferencesView
@@ -45,6 +47,18 @@ def test_the_context_is_automatic_until_a_number_is_wanted(world: World, view: P
     world.click(world.button("Context length: Automatic"))
     assert world.settings.current.n_ctx is None
     assert not view.context_length.isVisible()
+
+
+def test_a_model_whose_memory_is_kept_whole_says_so(world: World, view: PreferencesView) -> None:
+    words = "This model's memory cannot be kept in pages; it is kept whole."
+    note = next(label for label in view.memory.findChildren(QLabel) if label.text() == words)
+    assert note.isHidden()
+
+    world.engine.emit(ModelLoaded(replace(make_model_info(), can_cut_cache=False)))
+    world.qtbot.waitUntil(lambda: not note.isHidden())
+
+    world.engine.emit(ModelUnloaded("/models/tiny.gguf"))
+    world.qtbot.waitUntil(note.isHidden)
 
 
 def test_a_new_context_length_offers_to_load_the_model_again(world: World, view: PreferencesView) -> None:

@@ -80,9 +80,10 @@ class TextBlock(Block):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlainBlock(Block):
-    """Text that is shown as it is; the pieces of a long one are ``tight``."""
+    """Text that is shown as it is; the pieces of a long one are ``tight``. ``is_quiet``: small and dim."""
 
     text: str
+    is_quiet: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -119,9 +119,10 @@ class BlockDocument(QTextDocument):
 
     @_write.register
     def _(self, block: PlainBlock, cursor: QTextCursor) -> None:
-        self._prepare(self._sheet.reading_font)
-        cursor.setBlockFormat(self._sheet.paragraph())
-        cursor.insertText(_safe(block.text), self._sheet.characters())
+        self._prepare(self._sheet.quiet_font if block.is_quiet else self._sheet.reading_font)
+        cursor.setBlockFormat(self._sheet.quiet_paragraph() if block.is_quiet else self._sheet.paragraph())
+        characters = self._sheet.quiet_characters() if block.is_quiet else self._sheet.characters()
+        cursor.insertText(_safe(block.text), characters)
 
     @_write.register
     def _(self, block: MathBlock, cursor: QTextCursor) -> None:

@@ -60,6 +60,10 @@ class Sheet:
         return theme.font("reading")
 
     @cached_property
+    def quiet_font(self) -> QFont:
+        return theme.font("ui")
+
+    @cached_property
     def code_font(self) -> QFont:
         return theme.font("code")
 
@@ -104,6 +108,17 @@ class Sheet:
             height = max(height, round(self._heading_size(level) * _HEADING_LINE))
         block = QTextBlockFormat()
         block.setLineHeight(height, kind.value)
+        return block
+
+    def quiet_characters(self) -> QTextCharFormat:
+        characters = QTextCharFormat()
+        characters.setFont(self.quiet_font)
+        characters.setForeground(theme.color("dim"))
+        return characters
+
+    def quiet_paragraph(self) -> QTextBlockFormat:
+        block = QTextBlockFormat()
+        block.setLineHeight(theme.line_height("ui"), QTextBlockFormat.LineHeightTypes.FixedHeight.value)
         return block
 
     def aligned(self, alignment: Alignment, grows: bool = False) -> QTextBlockFormat:

@@ -179,4 +179,6 @@ def _kind_name(block: Block) -> str:
     if isinstance(block, TextBlock):
         kind = f"heading {block.level}" if block.level else "paragraph"
         return f"list item, {kind}" if block.marker is not None else kind
+    if isinstance(block, PlainBlock) and block.is_quiet:
+        return "thought"
     return {TableBlock: "table", MathBlock: "formula", PlainBlock: "message"}.get(type(block), "text")

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum, auto
 
 from ui.theme import theme
-from ui.widgets.markdown.blocks import Block, CodeBlock, RuleBlock
+from ui.widgets.markdown.blocks import Block, CodeBlock, Frame, FrameKind, PlainBlock, RuleBlock
 from ui.widgets.markdown.plain import join, plain_text
 from ui.widgets.markdown.stream import MarkdownStream, plain_blocks
 from ui.widgets.transcript import metrics
@@ -16,8 +17,11 @@ from ui.widgets.transcript.view_model import MessageStatus, MessageView
 READ_BUDGET_S = 0.012
 """How long one step of reading a long text may take."""
 
+_THOUGHT_FRAME = Frame(FrameKind.QUOTE, (-1, 0))
+
 
 class PartKind(Enum):
+    THOUGHT = auto()  # the line above what the model thought
     TEXT = auto()
     CODE = auto()
     RULE = auto()  # painted by the page
@@ -49,13 +53,19 @@ class Part:
 
 @dataclass(slots=True, eq=False)
 class Message:
-    """A message on the page. Closed, it is only an estimate of its height; open, it has parts."""
+    """A message on the page. Closed, it is only an estimate of its height; open, it has parts.
+
+    These are: a line for what the model thought and, while ``shows_thought``, its text; the blocks; what stands below.
+    """
 
     view: MessageView
     column_width: int
     parts: list[Part] = field(default_factory=list)
     progress: str = ""
+    shows_thought: bool = False
     _stream: MarkdownStream | None = None
+    _thinks_since_s: float | None = None
+    _n_head: int = 0
     _n_blocks: int = 0
     _known_heights: tuple[int, ...] = ()
     _height: int = 0
@@ -86,7 +96,12 @@ class Message:
 
     @property
     def block_parts(self) -> Sequence[Part]:
-        return self.parts[: self._n_blocks]
+        """What stands above the tail, with what was thought."""
+        return self.parts[: self._n_head + self._n_blocks]
+
+    @property
+    def is_thinking(self) -> bool:
+        return bool(self.view.thought) and self.view.status is MessageStatus.STREAMING and not self.text
 
     @property
     def text(self) -> str:
@@ -100,6 +115,7 @@ class Message:
             self._set_blocks(plain_blocks(self.view.text), 0)
         else:
             self._stream = self._stream or self._new_stream()
+            self._set_head()
             self.read_on()
         self._restore_heights()
 
@@ -107,14 +123,33 @@ class Message:
         """Forget the parts but not how high they were. Not while it streams."""
         self._known_heights = tuple(part.height for part in self.parts)
         self.parts = []
-        self._n_blocks = 0
+        self._n_head = self._n_blocks = 0
         self._stream = None
 
     def append(self, text: str) -> None:
         """More of an answer that is open."""
         if self._stream is not None:
+            thought_until_now = self.is_thinking
             self._stream.feed(text)
+            if thought_until_now:
+                self._set_head()
             self.read_on()
+
+    def append_thought(self, text: str) -> None:
+        """More of what is thought; how long that takes is measured from the first of it."""
+        now_s = time.monotonic()
+        if self._thinks_since_s is None:
+            self._thinks_since_s = now_s - (self.view.thought_s or 0.0)
+        thought_s = self.view.thought_s if self.text else now_s - self._thinks_since_s
+        self.view = replace(self.view, thought=self.view.thought + text, thought_s=thought_s)
+        if self.is_open:
+            self._set_head()
+
+    def show_thought(self, shows: bool) -> None:
+        self.shows_thought = shows
+        self._known_heights = ()
+        if self.is_open:
+            self._set_head()
 
     def read_on(self) -> None:
         """Read for a moment; what is left is estimated."""
@@ -131,7 +166,9 @@ class Message:
         if not self.is_open:
             self._stream = None
             self._height = self._estimate()
-        elif view.text != text_before:
+            return
+        self._set_head()
+        if view.text != text_before:
             self._start_again()
         else:
             self._finish()
@@ -191,18 +228,39 @@ class Message:
 
     def _set_blocks(self, blocks: Sequence[Block], first_changed: int) -> None:
         """Show ``blocks``; parts of those that stayed the same stay the same, too."""
-        parts = self.parts[: self._n_blocks]
+        start, end = self._n_head, self._n_head + self._n_blocks
+        parts = self.parts[start:end]
         for index in range(first_changed, len(blocks)):
             before = blocks[index - 1] if index else None
-            self._set_block(parts, index, blocks[index], before)
+            self._set_block(parts, index, blocks[index], self._gap_above(before, blocks[index]))
         del parts[len(blocks) :]
-        self.parts[: self._n_blocks] = parts
+        self.parts[start:end] = parts
         self._n_blocks = len(parts)
         self._set_tail()
 
-    def _set_block(self, parts: list[Part], index: int, block: Block, before: Block | None) -> None:
+    def _set_head(self) -> None:
+        """What stands above the blocks: that there was a thought, and what it was."""
+        head = self.parts[: self._n_head]
+        blocks = _thought_blocks(self.view.thought) if self.shows_thought else []
+        if self.view.thought:
+            head = head or [Part(PartKind.THOUGHT, 0, metrics.footer_height())]
+            head[0].is_stale = True
+            for index, block in enumerate(blocks, 1):
+                self._set_block(head, index, block, gap=0)
+            del head[len(blocks) + 1 :]
+        self.parts[: self._n_head] = head
+        self._n_head = len(head)
+        first = self.parts[self._n_head] if self._n_blocks else None
+        if first is not None and first.block is not None:
+            first.gap = self._gap_above(None, first.block)
+        self._set_tail()
+
+    def _gap_above(self, before: Block | None, block: Block) -> int:
+        is_first_of_answer = before is None and self._n_head > 0
+        return metrics.thought_gap() if is_first_of_answer else metrics.gap_between(before, block)
+
+    def _set_block(self, parts: list[Part], index: int, block: Block, gap: int) -> None:
         kind = _kind_of(block)
-        gap = metrics.gap_between(before, block)
         if index >= len(parts):
             parts.append(Part(kind, gap, self._estimated(block), block))
         elif parts[index].kind is not kind:
@@ -217,20 +275,21 @@ class Message:
     def _set_tail(self) -> None:
         """What stands below the blocks in this state of the message."""
         kinds = self._tail_kinds()
-        old = {part.kind: part for part in self.parts[self._n_blocks :]}
+        above = self._n_head + self._n_blocks
+        old = {part.kind: part for part in self.parts[above:]}
         tail = []
         for kind in kinds:
             part = old.get(kind) or Part(kind, 0, metrics.footer_height())
             part.gap = self._tail_gap(kind)
             tail.append(part)
-        self.parts[self._n_blocks :] = tail
+        self.parts[above:] = tail
         self._height = sum(part.gap + part.height for part in self.parts) + self._padding()
 
     def _tail_kinds(self) -> list[PartKind]:
         if self.view.is_user:
             return [PartKind.USER_FOOTER]
         kinds = []
-        if self._n_blocks == 0 and not self.view.has_failed:
+        if self._n_blocks == 0 and not self.view.has_failed and not self.is_thinking:
             kinds.append(PartKind.ACTIVITY)
         if self.view.has_failed:
             kinds.append(PartKind.NOTICE)
@@ -241,10 +300,10 @@ class Message:
             return metrics.bubble_padding_top()
         if kind is PartKind.ANSWER_FOOTER:
             return theme.space(2)
-        return theme.space(3) if self._n_blocks else 0
+        return theme.space(3) if self._n_blocks else theme.space(1) if self._n_head else 0
 
     def _mark_tail(self) -> None:
-        for part in self.parts[self._n_blocks :]:
+        for part in self.parts[self._n_head + self._n_blocks :]:
             part.is_stale = True
 
     def _padding(self) -> int:
@@ -253,6 +312,8 @@ class Message:
     def _estimate(self) -> int:
         width = self.column_width
         text = metrics.estimated_text_height(self.view.text, width)
+        if self.view.thought:
+            text += metrics.footer_height() + metrics.thought_gap()
         return text + metrics.footer_height() + theme.space(2) + self._padding()
 
     def _estimated(self, block: Block) -> int:
@@ -262,6 +323,12 @@ class Message:
         if len(self._known_heights) == len(self.parts):
             for part, height in zip(self.parts, self._known_heights, strict=True):
                 self.set_height(part, height)
+
+
+def _thought_blocks(text: str) -> list[Block]:
+    """As it was written: small, dim, and with a bar beside it."""
+    pieces = (block for block in plain_blocks(text.strip()) if isinstance(block, PlainBlock))
+    return [replace(piece, frames=(_THOUGHT_FRAME,), is_quiet=True) for piece in pieces]
 
 
 def _kind_of(block: Block) -> PartKind:

@@ -79,6 +79,11 @@ def text_lift() -> int:
     return theme.space(1) // 2
 
 
+def thought_gap() -> int:
+    """Below what a model thought, above its answer."""
+    return theme.space(2)
+
+
 def divider_height() -> int:
     """Above a message, for the line that says that the model does not see what is above."""
     return theme.space(6)

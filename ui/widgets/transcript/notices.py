@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
-from PySide6.QtCore import QRectF, Qt, QTimer, Signal
+from PySide6.QtCore import Qt, Signal
 from PySide6.QtGui import QPainter, QPaintEvent
 from PySide6.QtWidgets import QHBoxLayout, QSizePolicy, QWidget
 
@@ -13,11 +12,9 @@ from ui.theme import theme
 from ui.widgets.buttons import TextButton
 from ui.widgets.labels import label
 from ui.widgets.transcript import metrics
+from ui.widgets.transcript.breath import Breath
 from ui.widgets.transcript.message import Message, Part
 from ui.widgets.transcript.view_model import MessageStatus
-
-_FRAME_MS = 66
-_BREATH_S = 1.8
 
 _NO_TEXT = {
     MessageStatus.COMPLETE: "The model answered without a word.",
@@ -35,21 +32,19 @@ class Activity(QWidget):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._text = ""
-        self._n_frames = 0
         self._font = theme.font("small")
-        self._timer = QTimer(self, interval=_FRAME_MS)
-        self._timer.timeout.connect(self._on_frame)
+        self._breath = Breath(self)
 
     def show_part(self, message: Message, part: Part, width: int) -> int:
         is_waiting = message.view.status is MessageStatus.STREAMING
         self._text = message.progress if is_waiting else _NO_TEXT.get(message.view.status, "")
         self.setAccessibleName(self._text or "The answer is on its way")
-        self._run(is_waiting)
+        self._breath.run(is_waiting)
         self.update()
         return metrics.footer_height()
 
     def release(self) -> None:
-        self._run(False)
+        self._breath.run(False)
 
     def text_view(self) -> None:
         return None
@@ -60,34 +55,10 @@ class Activity(QWidget):
     def paintEvent(self, event: QPaintEvent) -> None:
         painter = QPainter(self)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-        left = 0
-        if self._timer.isActive():
-            left = self._paint_mark(painter)
+        left = self._breath.paint(painter, 0)
         painter.setPen(theme.color("dim"))
         painter.setFont(self._font)
         painter.drawText(self.rect().adjusted(left, 0, 0, 0), Qt.AlignmentFlag.AlignVCenter, self._text)
-
-    def _paint_mark(self, painter: QPainter) -> int:
-        """Returns where what stands beside it begins."""
-        side = theme.size("dot")
-        color = theme.color("accent")
-        phase = self._n_frames * _FRAME_MS / 1000 / _BREATH_S
-        color.setAlphaF(0.65 + 0.35 * math.cos(2 * math.pi * phase))
-        painter.setPen(Qt.PenStyle.NoPen)
-        painter.setBrush(color)
-        painter.drawEllipse(QRectF(0, (self.height() - side) / 2, side, side))
-        return side + theme.space(2)
-
-    def _run(self, runs: bool) -> None:
-        if runs and not self._timer.isActive():
-            self._n_frames = 0
-            self._timer.start()
-        elif not runs:
-            self._timer.stop()
-
-    def _on_frame(self) -> None:
-        self._n_frames += 1
-        self.update()
 
 
 class Notice(QWidget):

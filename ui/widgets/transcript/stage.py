@@ -15,10 +15,12 @@ from ui.widgets.transcript.footers import AnswerFooter, UserFooter
 from ui.widgets.transcript.message import Message, Part, PartKind
 from ui.widgets.transcript.notices import Activity, Notice
 from ui.widgets.transcript.text_view import TextView
+from ui.widgets.transcript.thought import ThoughtLine
 
-PartWidget = BlockView | CodeView | AnswerFooter | UserFooter | Notice | Activity
+PartWidget = ThoughtLine | BlockView | CodeView | AnswerFooter | UserFooter | Notice | Activity
 
 _WIDGETS: dict[PartKind, type[PartWidget]] = {
+    PartKind.THOUGHT: ThoughtLine,
     PartKind.TEXT: BlockView,
     PartKind.CODE: CodeView,
     PartKind.ACTIVITY: Activity,
@@ -130,7 +132,7 @@ def width_of(placed: Placed, column: metrics.Column) -> int:
 def rect_of(placed: Placed, column: metrics.Column) -> QRect:
     part, block = placed.part, placed.part.block
     inset = metrics.footer_inset()
-    if part.kind is PartKind.ANSWER_FOOTER:
+    if part.kind in (PartKind.ANSWER_FOOTER, PartKind.THOUGHT):
         return QRect(column.x - inset, placed.y, column.width + inset, part.height)
     if part.kind is PartKind.USER_FOOTER:
         return QRect(column.x, placed.y, column.width + inset, part.height)

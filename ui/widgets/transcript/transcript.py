@@ -36,6 +36,7 @@ from ui.widgets.transcript.page import Page
 from ui.widgets.transcript.selecting import Selecting
 from ui.widgets.transcript.stage import PartWidget, Stage, bubble_rect, rect_of
 from ui.widgets.transcript.text_view import TextView
+from ui.widgets.transcript.thought import ThoughtLine
 from ui.widgets.transcript.veil import Veil
 from ui.widgets.transcript.view_model import MessageStatus, MessageView
 
@@ -129,6 +130,13 @@ class Transcript(QAbstractScrollArea):
             self._flow.open(index)
             self._flow.messages[index].append(text)
             self._update(self._flow.messages[index])
+
+    def append_thought(self, message_id: int, text: str) -> None:
+        """What the model thinks before it answers goes on."""
+        message = self._find(message_id)
+        if message is not None:
+            message.append_thought(text)
+            self._update(message)
 
     def set_progress(self, message_id: int, text: str) -> None:
         """What is happening while an answer has no text yet."""
@@ -350,6 +358,19 @@ class Transcript(QAbstractScrollArea):
             text = view.error if view.has_failed and view.error else "The answer is complete"
             QAccessible.updateAccessibility(QAccessibleAnnouncementEvent(self, text))
 
+    def _toggle_thought(self, message_id: int) -> None:
+        """The line that was clicked stays where it is, unless the end is followed while it is being written."""
+        message = self._find(message_id)
+        if message is None:
+            return
+        self._selecting.clear()
+        is_streaming = message.view.status is MessageStatus.STREAMING
+        self._page.sticks = self._page.sticks and is_streaming
+        message.show_thought(not message.shows_thought)
+        self._update(message)
+        if not is_streaming:
+            self._page.scroll_to(self._page.top)
+
     # -- selecting and copying
 
     def _select_all(self) -> None:
@@ -384,6 +405,8 @@ class Transcript(QAbstractScrollArea):
             widget.copy_wanted.connect(self._copy_message)
             widget.edit_wanted.connect(self.edit_requested)
             widget.sibling_wanted.connect(self.sibling_requested)
+        elif isinstance(widget, ThoughtLine):
+            widget.toggled.connect(self._toggle_thought)
         elif isinstance(widget, Notice):
             widget.retry_wanted.connect(self.retry_requested)
         elif isinstance(widget, BlockView | CodeView):

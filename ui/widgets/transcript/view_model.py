@@ -18,6 +18,8 @@ class MessageStatus(StrEnum):
 class MessageView:
     """``text`` of a user is shown as it is, that of a model is Markdown.
 
+    ``thought`` is what the model thought before it, for ``thought_s`` seconds.
+
     ``facts`` stands small on the right under an answer; ``error`` is the sentence of a failed or interrupted one.
     ``sibling_number`` counts from 1. ``is_first_seen``: the model does not see the messages above this one.
     """
@@ -32,6 +34,8 @@ class MessageView:
     sibling_number: int = 1
     n_siblings: int = 1
     is_first_seen: bool = False
+    thought: str = ""
+    thought_s: float | None = None
 
     @property
     def has_failed(self) -> bool:

@@ -29,6 +29,7 @@ USAGE = {
     "completion_tokens": 2,
     "total_tokens": 22,
     "prompt_tokens_details": {"cached_tokens": 4},
+    "completion_tokens_details": {"reasoning_tokens": 0},
 }
 REUSE = ReuseReport(20, n_cells=4, n_ram=8, n_disk=0, n_new=8, restore_s=0.25, reasons=((Reason.NEW, 8),))
 
@@ -92,7 +93,7 @@ def test_a_streamed_answer() -> None:
     assert done == "[DONE]"
     assert len({(part["id"], part["created"]) for part in chunks}) == 1
     assert [named(part) for part in chunks] == [
-        chunk({"role": "assistant", "content": ""}),
+        chunk({"role": "assistant", "content": None}),
         chunk({"content": "Good"}),
         chunk({"content": " morning"}),
         chunk({}, "stop", timings=TIMINGS),
