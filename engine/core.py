@@ -29,7 +29,18 @@ from engine.output import FormedOutput, Output, marker_tokens
 from engine.prompter import Prompt, Prompter
 from engine.sched import ActiveRequest, Limits, Scheduler
 from engine.step import Sample, StepPlan, StepResult, StepStatus
-from engine.types import ChatMessage, FinishReason, GenerationRequest, Overflow, RequestId, Timings, Usage
+from engine.types import (
+    ChatMessage,
+    FinishReason,
+    GenerationRequest,
+    ModelInfo,
+    Overflow,
+    RequestId,
+    SamplingParams,
+    Timings,
+    ToolMode,
+    Usage,
+)
 
 _AHEAD = RequestId("read-ahead")
 _STEPS_PER_IDLE_WORK = 256
@@ -236,6 +247,8 @@ class EngineCore:
     def _finish(self, request: ActiveRequest, reason: FinishReason, now_s: float) -> None:
         output = self._outputs[request.id]
         self._events += output.finish(request.id, request.n_output)
+        if reason is FinishReason.END_OF_TURN and output.n_complete_calls:
+            reason = FinishReason.TOOL_CALLS
         self._drop(request)
         usage = Usage(request.n_prompt, request.n_cached, request.n_output, self._n_ctx)
         timings = _timings(request, now_s)

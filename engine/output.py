@@ -15,17 +15,24 @@ from engine.types import FinishReason, RequestId, TokenId, TokenLogprob, ToolCal
 class Output:
     """Text goes out when it is final; the log-probabilities of its tokens go with it."""
 
-    n_complete_calls = 0
-
     def __init__(self, stop: tuple[str, ...], vocab: Vocab) -> None:
         self._stream = TextStream(stop)
         self._vocab = vocab
         self._logprobs: list[TokenLogprob] = []
 
     @property
+    def n_complete_calls(self) -> int:
+        return 0
+
+    @property
     def ended_by(self) -> FinishReason | None:
         """Why nothing more may follow, or None."""
         return None if self._stream.stopped is None else FinishReason.STOP_STRING
+
+    @property
+    def stop_string(self) -> str | None:
+        """The one that ended the text."""
+        return self._stream.stopped
 
     def push(self, request_id: RequestId, sample: Sample, n_output: int) -> list[TokensEmitted]:
         if sample.logprob is not None:
@@ -75,7 +82,7 @@ class FormedOutput(Output):
         self._at_most_one = at_most_one
 
     @property
-    def n_complete_calls(self) -> int:  # type: ignore[override]  # the plain output has none, ever
+    def n_complete_calls(self) -> int:
         return self._answer.n_complete_calls
 
     @property

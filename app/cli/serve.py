@@ -88,15 +88,18 @@ class _Serving:
 
     async def run(self, engine: EngineClient, make_engine: Callable[[], EngineClient]) -> None:
         """Raises KnownError where the model does not load, or its engine died too often."""
-        from app.api.application import build_app
         from app.api.engines import PoolEngines
         from app.api.keys import load_or_create_key
+        from app.api.metrics import Metrics
         from app.api.server import ApiServer
+        from app.api.traffic import Traffic
+        from app.api.watched import watched_app
 
         key = None if self.key_file is None else load_or_create_key(self.key_file)
         pool = self._make_pool(engine, make_engine)
         engines = PoolEngines(pool, self.library, lambda: None)
-        app = build_app(engines, self.listener.access(key), SamplingParams(temperature=self.settings.temperature))
+        traffic, defaults = Traffic(), SamplingParams(temperature=self.settings.temperature)
+        app = watched_app(engines, self.listener.access(key), defaults, traffic, Metrics(traffic))
         server = ApiServer(app, engines.close)
         loop = asyncio.get_running_loop()
         unsubscribe = engine.subscribe(lambda event: self._watch(event, server, key, loop))

@@ -62,7 +62,7 @@ class RemoteServers:
     def connection(self, model_id: str) -> tuple[Connection, str]:
         """How to reach a model's server, with its key, and the model's name there. Raises KnownError."""
         model = self.find(model_id)
-        return Connection(model.server.name, model.server.address, self._keys.get(model.server)), model.name
+        return Connection(model.server.name, model.server.address, self._keys.get(model.server)), model.model
 
     def ask(self, to: Connection) -> Future[tuple[OfferedModel, ...]]:
         """Which models a server offers. Returns at once; cancelling the future hangs up. It fails with RemoteError."""

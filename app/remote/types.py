@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import ClassVar
@@ -36,16 +37,25 @@ class RemoteServer(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class RemoteModel:
-    """One model of a server, beside the models of the library. It is always worth a try."""
+    """One model of a server, beside the models of the library. It is always worth a try.
+
+    ``model`` is what the server calls it.
+    """
 
     problem: ClassVar[ErrorInfo | None] = None
 
     server: RemoteServer
-    name: str
+    model: str
+
+    @property
+    def name(self) -> str:
+        """For people: llama-server calls a model by the path of its file unless it is told otherwise."""
+        is_file = self.model.lower().endswith(".gguf")
+        return re.split(r"[/\\]", self.model)[-1][: -len(".gguf")] or self.model if is_file else self.model
 
     @property
     def id(self) -> str:
-        return model_id(self.server.id, self.name)
+        return model_id(self.server.id, self.model)
 
     @property
     def path(self) -> str:

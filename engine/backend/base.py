@@ -15,6 +15,9 @@ class Vocab(Protocol):
     """Text to tokens and back, as the model's own tokenizer does it."""
 
     @property
+    def n_tokens(self) -> int: ...
+
+    @property
     def bos_text(self) -> str: ...
 
     @property

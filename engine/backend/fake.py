@@ -28,6 +28,7 @@ TEMPLATE = (
 class FakeVocab:
     """One token a character. ``byte_tokens`` splits characters beyond ASCII into one token a byte instead."""
 
+    n_tokens = 0x200100
     bos_text = ""
     eos_text = "<|end|>"
     special_texts = frozenset(_CONTROL_TEXTS)

@@ -32,24 +32,25 @@ class Candidates:
     def __init__(self) -> None:
         import numpy as np  # after llama_cpp: the other way round the CUDA build dies while it loads a model
 
-        self._data = np.zeros(_MOST_PRESELECTED, dtype=[("id", "i4"), ("logit", "f4"), ("p", "f4")])
-        self.ids, self.logits = self._data["id"], self._data["logit"]
-        pointer = ctypes.cast(self._data.ctypes.data, ctypes.POINTER(lib.llama_token_data))
-        self._struct = lib.llama_token_data_array(pointer, 0, -1, False)
+        data = np.zeros(_MOST_PRESELECTED, dtype=[("id", "i4"), ("logit", "f4"), ("p", "f4")])
+        self._ids, self.logits = data["id"], data["logit"]
+        self._data = ctypes.cast(data.ctypes.data, ctypes.POINTER(lib.llama_token_data))
+        self._struct = lib.llama_token_data_array(self._data, 0, -1, False)
         self._pointer = ctypes.pointer(self._struct)
 
     def fill(self, row: Row, tokens: Any) -> Any:
-        """A pointer to these tokens with their logits."""
+        """A pointer to these tokens with their logits. Samplers may leave their own array in its place."""
         n_tokens = len(tokens)
-        self.ids[:n_tokens] = tokens
+        self._ids[:n_tokens] = tokens
         self.logits[:n_tokens] = row[tokens]
-        self._struct.size, self._struct.selected, self._struct.sorted = n_tokens, -1, False
+        array = self._struct
+        array.data, array.size, array.selected, array.sorted = self._data, n_tokens, -1, False
         return self._pointer
 
     @property
     def selected(self) -> int:
         """The token that the samplers chose."""
-        return int(self.ids[self._struct.selected])
+        return int(self._struct.data[self._struct.selected].id)
 
 
 class Sampler:
@@ -68,7 +69,7 @@ class Sampler:
         self.chain, self._grammar = _make_chain(params, vocab, n_vocab, history)
         self._candidates = candidates
         self._n_least = _n_least(params, n_vocab)
-        self._n_wanted = max(self._n_least or 0, _GRAMMAR_CANDIDATES if self._grammar else 0)
+        self._n_wanted = min(n_vocab, max(self._n_least or 0, _GRAMMAR_CANDIDATES if self._grammar else 0))
         self._gap = _FIRST_GAP
 
     @property

@@ -196,7 +196,7 @@ class SchemaRules:
     def _object(self, schema: dict[str, Any]) -> str:
         """Properties in their order. Others only where the schema asks for them."""
         properties = self.properties(schema)
-        others = schema.get("additionalProperties", not properties)
+        others = schema.get("additionalProperties", "properties" not in schema)
         if not properties and others in (True, None):
             return "object"
         members = [(self._member(name, part), is_required) for name, part, is_required in properties]

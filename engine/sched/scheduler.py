@@ -20,6 +20,10 @@ from engine.step import Chunk, StepPlan, StepResult, StepStatus
 from engine.types import RequestId
 
 
+_STEPS_PER_PARKING = 16
+"""A page that is saved in a step makes it some milliseconds longer."""
+
+
 @dataclass(frozen=True, slots=True)
 class Limits:
     """``chunk_tokens`` is what one batch may hold, ``max_running`` how many requests share it."""
@@ -126,6 +130,8 @@ class Scheduler:
                 request.lose(self._kv.spoil(chunk.seq_id, chunk.start))
         if self._ahead is not None and self._ahead.n_due == 0:
             self.read_ahead(None)
+        if self._n_steps % _STEPS_PER_PARKING == 0 and self._running:
+            self._kv.park(may_save=True)
 
     def check(self) -> None:
         self._kv.check()

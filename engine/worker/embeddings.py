@@ -22,8 +22,8 @@ MAX_QUEUED = 64
 KEEP_S = 120.0
 """How long the memory for embeddings is kept after the last one; to take it again costs some hundredths of a second."""
 
-_SHARE = 3.0
-"""Beside answers that are being written, a piece of an embedding may take so many times as long as their step did."""
+_SHARE = 1.0
+"""Beside answers that are being written, embeddings get so many times the time that those get."""
 
 _LEAST_TOKENS = 16
 _READ_TOKENS = 4096
@@ -62,6 +62,7 @@ class Embeddings:
         self._jobs: deque[_Job] = deque()
         self._batch: list[_Job] = []  # whose input it is, for every input of the open batch
         self._tokens_per_s: float | None = None
+        self._credit_s = 0.0
         self._released_s: float | None = None
 
     @property
@@ -89,6 +90,8 @@ class Embeddings:
     def step(self, beside_s: float | None = None) -> list[Event]:
         """Do one small thing. ``beside_s`` is what the step took of answers that are being written and wait now."""
         self._released_s = None
+        if not self._has_time(beside_s):
+            return []
         if not self._batch and (unread := next((job for job in self._jobs if not job.is_read), None)):
             return self._read(unread)
         try:
@@ -175,13 +178,20 @@ class Embeddings:
             n_most = max(_LEAST_TOKENS, min(n_most, int((self._tokens_per_s or 0.0) * _SHARE * beside_s)))
         began_s = self._clock()
         done = self._embedder.step(n_most)
-        self._learn(done.n_tokens, self._clock() - began_s)
+        seconds = self._clock() - began_s
+        self._learn(done.n_tokens, seconds)
+        self._credit_s -= 0.0 if beside_s is None else seconds
         if done.vectors is None:
             return []
         batch, self._batch = self._batch, []
         for job, vector in zip(batch, done.vectors, strict=True):
             job.vectors.append(vector)
         return [self._finish(job) for job in list(self._jobs) if len(job.vectors) == len(job.request.inputs)]
+
+    def _has_time(self, beside_s: float | None) -> bool:
+        """A piece is often longer than a step of the answers: then those get some steps before the next one."""
+        self._credit_s = 0.0 if beside_s is None else min(self._credit_s, 0.0) + _SHARE * beside_s
+        return beside_s is None or self._credit_s >= 0
 
     def _learn(self, n_tokens: int, seconds: float) -> None:
         if n_tokens and seconds > 0:

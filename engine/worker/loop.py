@@ -136,7 +136,7 @@ class WorkerLoop:
             return False
         finally:
             self._is_loading = False
-        self._emit(ModelLoaded(replace(self._backend.info, n_threads=self._threads.n_threads)))
+        self._emit(ModelLoaded(replace(self._core.info, n_threads=self._threads.n_threads)))
         return True
 
     def _open(self, spec: LoadSpec) -> Backend:

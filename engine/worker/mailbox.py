@@ -37,8 +37,10 @@ class Mailbox:
 
     def _take(self, event: TokensEmitted, now_s: float) -> None:
         request_id, held = event.request_id, self._held.get(event.request_id)
-        if held is not None:
-            event = TokensEmitted(request_id, held.text + event.text, event.n_tokens, held.logprobs + event.logprobs)
+        if held is not None and _may_join(held, event):
+            event = _joined(held, event)
+        else:
+            self._release(request_id)
         self._held[request_id] = event
         if now_s - self._sent_s.get(request_id, float("-inf")) >= JOIN_S:
             self._sent_s[request_id] = now_s
@@ -55,3 +57,21 @@ class Mailbox:
         held = self._held.pop(request_id, None)
         if held is not None:
             self._emit(held)
+
+
+def _keeps_order(first: TokensEmitted, second: TokensEmitted) -> bool:
+    """Whether one event may say both: what it holds is read as reasoning, then text, then calls."""
+    if first.calls:
+        return not second.reasoning and not second.text
+    return not second.reasoning or not first.text
+
+
+def _joined(first: TokensEmitted, second: TokensEmitted) -> TokensEmitted:
+    return TokensEmitted(
+        first.request_id,
+        first.text + second.text,
+        second.n_tokens,
+        first.logprobs + second.logprobs,
+        first.reasoning + second.reasoning,
+        first.calls + second.calls,
+    )

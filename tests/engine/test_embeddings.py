@@ -94,11 +94,22 @@ def test_beside_answers_an_input_is_computed_in_pieces_that_are_no_longer_than_f
     queue.step_s = 0.1
     queue.add("a", tuple([40] * 100))
     queue.embeddings.step()  # tokenizes
-    for _ in range(10):
-        queue.embeddings.step(beside_s=0.1)
+    for _ in range(4):
+        queue.embeddings.step(beside_s=0.2)
 
     assert queue.embedder.steps[0] == 16  # nothing is known yet about how long it takes
-    assert queue.embedder.steps[1] == 48  # as long as three steps of the answers
+    assert queue.embedder.steps[1] == 32  # as long as the answers' step
+
+
+def test_answers_whose_steps_are_short_get_several_between_two_pieces() -> None:
+    queue = Queue(FakeEmbedder(batch_tokens=64))
+    queue.step_s = 0.1
+    queue.add("a", tuple([40] * 100))
+    queue.embeddings.step()
+    for _ in range(14):
+        queue.embeddings.step(beside_s=0.026)
+
+    assert queue.embedder.steps == [16] * 4
 
 
 def test_alone_it_takes_all_it_can() -> None:

@@ -116,6 +116,7 @@ class ConversationList(QListView):
         )
         pin.setCheckable(True)
         pin.setChecked(is_pinned)
+        pin.setEnabled(self._conversations.can_pin)
         forget = menu.addAction(
             icon("rotate-ccw", "dim"), "Forget what was read", lambda: self.forget_requested.emit(conversation_id)
         )

@@ -59,6 +59,8 @@ class ConversationsControl(QObject):
         sidebar.conversations.show_pins(settings.current.pinned_conversations)
         bridge.cache_changed.connect(self._show_cache)
         bridge.model_loaded.connect(self._show_model)
+        bridge.model_loading.connect(lambda _path, _progress: sidebar.conversations.show_remote(False))
+        bridge.model_unloaded.connect(lambda _path: sidebar.conversations.show_remote(False))
         self._show_cache(bridge.cache)
 
     def start(self) -> None:
@@ -117,6 +119,7 @@ class ConversationsControl(QObject):
 
     def _show_model(self, info: ModelInfo) -> None:
         self._sidebar.conversations.show_kept_whole(not info.can_cut_cache)
+        self._sidebar.conversations.show_remote(info.is_remote)
 
     def _show_cache(self, cache: CacheChanged | None) -> None:
         self._sidebar.conversations.show_caches(None if cache is None else _by_conversation(cache))

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from PySide6.QtCore import QEvent, QObject, Qt, Signal
 from PySide6.QtGui import QAccessible, QAccessibleAnnouncementEvent, QMouseEvent
-from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QLineEdit, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QFrame, QGridLayout, QHBoxLayout, QLabel, QLineEdit, QVBoxLayout, QWidget
 
 from app.remote import KeyPlace
 from engine.errors import ErrorInfo
@@ -23,8 +23,7 @@ _MANY = 12
 """Models, beyond which they are looked for by name."""
 
 _INTRODUCTION = (
-    "A server that speaks OpenAI's protocol: vLLM, SGLang, llama-server, another Hearth, or a service. "
-    "What you write to its models is sent there."
+    "Any server that speaks OpenAI's protocol, such as vLLM or another Hearth. What you write is sent there."
 )
 
 
@@ -38,7 +37,7 @@ class ServerSheet(Sheet):
     typed = Signal()
 
     def __init__(self, host: QWidget, title: str, *, can_remove: bool) -> None:
-        super().__init__(host, title, _INTRODUCTION)
+        super().__init__(host, title)
         self.address = _line("Address", "http://192.168.1.20:8000/v1")
         self.name = _line("Name", "As it is called in the list of models")
         self.key = SecretField("Key")
@@ -58,10 +57,10 @@ class ServerSheet(Sheet):
 
     def show_models(self, names: Sequence[str], chosen: Sequence[str]) -> None:
         self.models.fill(names, chosen)
-        self.models.setFixedHeight(theme.size("row-height") * min(len(names), _MOST_ROWS))
-        self.models.setVisible(bool(names))
+        self.models.setMinimumHeight(theme.size("row-height"))
+        self.models.setMaximumHeight(theme.size("row-height") * min(len(names), _MOST_ROWS))
         self._search.clear()
-        self._search.setVisible(len(names) > _MANY)
+        self._show_list()
         self._refresh()
 
     def show_asking(self, words: str) -> None:
@@ -86,12 +85,16 @@ class ServerSheet(Sheet):
         """The keyring did not take the key: it can be kept elsewhere."""
         self.show_saving(False)
         self._places.show_reason(error.sentence)
-        self._save.hide()
+        for widget in (self._save, self._search, self.models):  # that choice is made
+            widget.hide()
         self._fit()
 
     def withdraw_places(self) -> None:
+        if self._places.isHidden():
+            return
         self._places.hide()
         self._save.show()
+        self._show_list()
         self._fit()
 
     def show_warning(self, words: str) -> None:
@@ -110,6 +113,10 @@ class ServerSheet(Sheet):
 
     def _first_focus(self) -> QWidget:
         return self.address
+
+    def _show_list(self) -> None:
+        self.models.setVisible(self.models.n_names() > 0)
+        self._search.setVisible(self.models.n_names() > _MANY)
 
     def _end_asking(self) -> None:
         self._ask.setEnabled(True)
@@ -142,14 +149,16 @@ class ServerSheet(Sheet):
             line.returnPressed.connect(self.asked)
 
     def _lay_out(self, can_remove: bool) -> None:
-        for title, field in (("Address", self.address), ("Name", self.name), ("Key", self.key)):
-            column = QVBoxLayout()
-            column.setSpacing(theme.space(1))
+        self._layout.addWidget(label(_INTRODUCTION, "ui", "dim", wrap=True))
+        fields = QGridLayout()
+        fields.setHorizontalSpacing(theme.space(4))
+        fields.setVerticalSpacing(theme.space(2))
+        for row, (title, field) in enumerate((("Address", self.address), ("Name", self.name), ("Key", self.key))):
             words = label(title, "strong")
             words.setBuddy(field)
-            column.addWidget(words)
-            column.addWidget(field)
-            self._layout.addLayout(column)
+            fields.addWidget(words, row, 0)
+            fields.addWidget(field, row, 1)
+        self._layout.addLayout(fields)
         self._layout.addWidget(self.warning)
         asking = QHBoxLayout()
         asking.setSpacing(theme.space(2))
@@ -215,4 +224,5 @@ def _note(text: str, tone: str) -> QLabel:
     made = label(text, "ui", tone, wrap=True)
     made.setMinimumHeight(theme.line_height("ui"))
     made.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+    made.setFocusPolicy(Qt.FocusPolicy.NoFocus)  # which selecting by mouse would change
     return made

@@ -38,6 +38,7 @@ class ConversationListModel(QAbstractListModel):
         self._rows: list[str | ConversationSummary] = []
         self._caches: Mapping[int, ConversationCache] | None = None
         self._is_kept_whole = False
+        self._is_remote = False
         self._pinned: frozenset[int] = frozenset()
 
     def show_by_time(self, conversations: Sequence[ConversationSummary], today: date) -> None:
@@ -65,6 +66,16 @@ class ConversationListModel(QAbstractListModel):
         """The model cannot go on from the middle of what it remembers."""
         self._is_kept_whole = is_kept_whole
         self._tell_of_badges()
+
+    def show_remote(self, is_remote: bool) -> None:
+        """What is remembered is a server's affair, of which it tells nothing."""
+        if is_remote is not self._is_remote:
+            self._is_remote = is_remote
+            self._tell_of_badges()
+
+    @property
+    def can_pin(self) -> bool:
+        return not self._is_remote
 
     def show_pins(self, conversation_ids: Iterable[int]) -> None:
         self._pinned = frozenset(conversation_ids)
@@ -161,6 +172,8 @@ class ConversationListModel(QAbstractListModel):
         return None if self._caches is None else tier_of(self._caches.get(conversation_id))
 
     def _memory_text(self, conversation_id: int) -> str:
+        if self._is_remote:
+            return "kept by the server"
         pin = "kept ready" if conversation_id in self._pinned else ""
         known = "" if self._caches is None else cache_text(self._caches.get(conversation_id))
         words = "; ".join(part for part in (known, pin) if part)

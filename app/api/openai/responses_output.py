@@ -22,8 +22,8 @@ from app.api.openai.responses_shapes import (
     ReasoningItem,
     ReasoningPart,
     ResponseEvent,
-    TextDelta,
-    TextDone,
+    OutputTextDelta,
+    OutputTextDone,
 )
 from app.api.openai.shapes import Logprob, logprobs_of
 from app.api.openai.streaming import new_id
@@ -51,18 +51,18 @@ class OpenMessage:
         """Text without log-probabilities, whose event somebody else writes."""
         self._text.append(text)
 
-    def said(self, text: str, logprobs: Sequence[TokenLogprob]) -> TextDelta:
+    def said(self, text: str, logprobs: Sequence[TokenLogprob]) -> OutputTextDelta:
         shown = logprobs_of(logprobs)
         self._text.append(text)
         self._logprobs += shown
-        return TextDelta(self.id, self.index, text, shown)
+        return OutputTextDelta(self.id, self.index, text, shown)
 
     def ended(self, status: ItemStatus) -> tuple[OutputItem, list[ResponseEvent]]:
         text = "".join(self._text)
         part = OutputTextPart(text, [], self._logprobs)
         item = MessageItem(self.id, status, [part])
         return item, [
-            TextDone(self.id, self.index, text, self._logprobs),
+            OutputTextDone(self.id, self.index, text, self._logprobs),
             PartDone(self.id, self.index, part),
             ItemDone(self.index, item),
         ]

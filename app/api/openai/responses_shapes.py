@@ -174,7 +174,7 @@ class PartDone(msgspec.Struct, tag_field="type", tag="response.content_part.done
     sequence_number: int = 0
 
 
-class TextDelta(msgspec.Struct, tag_field="type", tag="response.output_text.delta"):
+class OutputTextDelta(msgspec.Struct, tag_field="type", tag="response.output_text.delta"):
     item_id: str
     output_index: int
     delta: str
@@ -183,7 +183,7 @@ class TextDelta(msgspec.Struct, tag_field="type", tag="response.output_text.delt
     sequence_number: int = 0
 
 
-class TextDone(msgspec.Struct, tag_field="type", tag="response.output_text.done"):
+class OutputTextDone(msgspec.Struct, tag_field="type", tag="response.output_text.done"):
     item_id: str
     output_index: int
     text: str
@@ -228,8 +228,8 @@ ResponseEvent: TypeAlias = (
     | InProgress
     | ItemAdded
     | PartAdded
-    | TextDelta
-    | TextDone
+    | OutputTextDelta
+    | OutputTextDone
     | ReasoningDelta
     | ReasoningDone
     | PartDone

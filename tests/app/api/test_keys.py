@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from app.api.keys import is_same_key, load_or_create_key
+from app.api.keys import is_same_key, load_or_create_key, renew_key
 from engine.errors import StorageError
 
 posix = pytest.mark.skipif(os.name == "nt", reason="Windows has no such modes")
@@ -55,3 +55,17 @@ def test_a_folder_in_its_place_is_told(tmp_path: Path) -> None:
 def test_keys_are_compared_whole() -> None:
     assert is_same_key("abc", "abc")
     assert not any(is_same_key(shown, "abc") for shown in ("", "ab", "abcd", "abC", "äbc", "\ud800"))
+
+
+def test_a_renewed_key_takes_the_place_of_the_old_one(tmp_path: Path) -> None:
+    path = tmp_path / "config" / "api-key"
+    old = load_or_create_key(path)
+    new = renew_key(path)
+    assert new != old
+    assert load_or_create_key(path) == new
+
+
+def test_renewing_mends_a_damaged_file(tmp_path: Path) -> None:
+    path = tmp_path / "api-key"
+    path.write_bytes(b"short")
+    assert renew_key(path) == load_or_create_key(path)

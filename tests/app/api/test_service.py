@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import httpx
 import psutil
 import pytest
 
+from app.api import server
 from app.api.service import ApiPhase, ApiService, ApiState
 from app.api.traffic import LivePhase
 from app.settings import SettingsStore
@@ -268,3 +273,38 @@ def test_what_is_no_request_is_refused(make: Callable[..., Switch], sent: bytes)
         raw.sendall(sent)
         assert raw.recv(20).startswith(b"HTTP/1.1 4")
         assert client.get("/health").status_code == 200
+
+
+@pytest.mark.parametrize("sent", [b"", b"GET /health HTTP/1.1\r\nHost: 127"])
+def test_headers_that_do_not_come_are_not_waited_for(
+    make: Callable[..., Switch], monkeypatch: pytest.MonkeyPatch, sent: bytes
+) -> None:
+    monkeypatch.setattr(server, "HEADERS_TIMEOUT_S", 0)
+    switch = make()
+    with switch.client() as client, socket.create_connection((client.base_url.host, client.base_url.port or 0)) as raw:
+        raw.settimeout(WAIT_S)
+        raw.sendall(sent)
+        with suppress(ConnectionResetError):
+            assert raw.recv(20) == b""
+
+
+def test_too_many_connections_are_closed(make: Callable[..., Switch], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "max_connections", lambda: 1)
+    switch = make()
+    with switch.client() as client:
+        assert client.get("/health").status_code == 200
+        with socket.create_connection((client.base_url.host, client.base_url.port or 0)) as raw:
+            raw.settimeout(WAIT_S)
+            with suppress(ConnectionResetError):
+                assert raw.recv(20) == b""
+        assert client.get("/health").status_code == 200
+
+
+def test_while_it_is_off_nothing_of_a_server_is_imported(tmp_path: Path) -> None:
+    program = (
+        "import sys; from app.bootstrap import build_services; from app.paths import Paths; from pathlib import Path;"
+        "build_services(Paths.below(Path(sys.argv[1]))).close();"
+        "sys.exit(bool({'starlette', 'uvicorn', 'h11', 'prometheus_client'} & set(sys.modules)))"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])}
+    subprocess.run([sys.executable, "-P", "-c", program, str(tmp_path)], env=environment, check=True, timeout=60)

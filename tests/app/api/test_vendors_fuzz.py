@@ -1,4 +1,4 @@
-"""Whatever a client of Anthropic's or Ollama's sends, it is an answer or an error of the client's, never one of ours."""
+"""Whatever is sent to the paths of Anthropic and Ollama: an answer comes, or an error of the client's."""
 
 from __future__ import annotations
 
@@ -14,6 +14,16 @@ from engine.types import EmbeddingRequest, GenerationRequest
 from tests.doubles.http_api import Api, with_api
 from tests.doubles.vendors import Embedding
 
+_WORDS = """
+user assistant system tool text thinking tool_use tool_result image enabled auto any none custom json json_schema
+function 5m -1 tiny tiny:latest
+"""
+_FIELDS = """
+model messages max_tokens system tools tool_choice thinking output_config stop_sequences temperature top_p top_k stream
+prompt input options format keep_alive think raw context template suffix images logprobs top_logprobs truncate
+dimensions role content type text id name input_schema tool_use_id function arguments tool_calls num_predict num_ctx
+stop seed repeat_last_n mirostat effort schema is_error budget_tokens
+"""
 NUMBERS = st.sampled_from([-1, 0, 1, 2, 5.1, 1e308, 2**31, 2**63, 2**64, -(2**63) - 1])
 SCALARS = st.none() | st.booleans() | NUMBERS | st.floats() | st.text(max_size=8) | st.just("\0")
 VALUES = st.recursive(
@@ -21,12 +31,8 @@ VALUES = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=6), inner, max_size=3),
     max_leaves=6,
 )
-WORDS = st.sampled_from(
-    ["user", "assistant", "system", "tool", "text", "thinking", "tool_use", "tool_result", "image", "enabled", "auto", "any", "none", "custom", "json", "json_schema", "function", "5m", "-1", "tiny", "tiny:latest"]
-)
-FIELDS = st.sampled_from(
-    ["model", "messages", "max_tokens", "system", "tools", "tool_choice", "thinking", "output_config", "stop_sequences", "temperature", "top_p", "top_k", "stream", "prompt", "input", "options", "format", "keep_alive", "think", "raw", "context", "template", "suffix", "images", "logprobs", "top_logprobs", "truncate", "dimensions", "role", "content", "type", "text", "id", "name", "input_schema", "tool_use_id", "function", "arguments", "tool_calls", "num_predict", "num_ctx", "stop", "seed", "repeat_last_n", "mirostat", "effort", "schema", "is_error", "budget_tokens"]
-)
+WORDS = st.sampled_from(_WORDS.split())
+FIELDS = st.sampled_from(_FIELDS.split())
 NESTED = st.recursive(
     VALUES | WORDS,
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(FIELDS, inner, max_size=5),

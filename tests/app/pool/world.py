@@ -102,6 +102,7 @@ class Client:
         self.entry = entry
         self.outcomes: list[Lease | NotLoaded] = []
         self._done = asyncio.Event()
+        self._is_leaving = False
         self.task = asyncio.ensure_future(self._ask(pool, keep_alive_s))
 
     @property
@@ -124,7 +125,7 @@ class Client:
 
     @property
     def is_using(self) -> bool:
-        return isinstance(self.outcome, Lease) and not self.task.done()
+        return isinstance(self.outcome, Lease) and not self.task.done() and not self._is_leaving
 
     async def _ask(self, pool: ModelPool, keep_alive_s: float | None) -> None:
         try:
@@ -135,9 +136,11 @@ class Client:
             self.outcomes.append(error)
 
     def finish(self) -> None:
+        self._is_leaving = True
         self._done.set()
 
     def go_away(self) -> None:
+        self._is_leaving = True
         self.task.cancel()
 
 
@@ -152,6 +155,7 @@ class World:
         self.limits = PoolLimits(n_models, idle_s)
         self.engines: list[PoolEngine] = []
         self.clients: list[Client] = []
+        self.is_closing = False
         self.own_model: ModelEntry | None = None
         self.own_engine = FakeEngineClient()
         self.primary = Primary(self.own_engine, lambda: self.own_model)
@@ -202,8 +206,8 @@ class World:
         assert [one.path for one in self.present].count(engine.path) == 1
 
     def on_unload(self, engine: PoolEngine) -> None:
-        is_dead = not engine.is_loaded
-        assert is_dead or not any(client.is_using and client.lease.engine is engine for client in self.clients)
+        may_go = self.is_closing or not engine.is_loaded
+        assert may_go or not any(client.is_using and client.lease.engine is engine for client in self.clients)
 
     # What happens.
 
@@ -241,15 +245,17 @@ class World:
 
     def close(self) -> None:
         """Everybody has an outcome, and nothing is left."""
-        self.loop.do(self.pool.close())
-        self.act(lambda: [client.finish() for client in self.clients] and None)
-        assert all(client.task.done() for client in self.clients)
-        assert all(len(client.outcomes) == 1 or client.task.cancelled() for client in self.clients)
-        assert all(engine.closed and engine.n_sinks == 0 for engine in self.engines if engine.loads)
-        left = [task for task in asyncio.all_tasks(self.loop) if not task.done()]
-        self.primary.close()
-        self.loop.close()
-        assert not left
+        self.is_closing = True
+        try:
+            self.loop.do(self.pool.close())
+            self.act(lambda: [client.finish() for client in self.clients] and None)
+            assert all(client.task.done() for client in self.clients)
+            assert all(len(client.outcomes) == 1 or client.task.cancelled() for client in self.clients)
+            assert all(engine.closed and engine.n_sinks == 0 for engine in self.engines if engine.loads)
+            assert not [task for task in asyncio.all_tasks(self.loop) if not task.done()]
+        finally:
+            self.primary.close()
+            self.loop.close()
 
 
 async def _called(action: Callable[[], None]) -> None:

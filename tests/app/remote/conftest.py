@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from app.remote import KeyPlace, LoopThread, RemoteServer, RemoteServers
+from app.remote import KeyPlace, LoopThread, RemoteModel, RemoteServer, RemoteServers
 from app.remote.client import RemoteClient
 from engine.config import LoadSpec
 from engine.events import ModelLoaded
@@ -31,8 +31,7 @@ class Remote:
 
     def add(self, address: str, model: str = "org/big", key: str | None = None) -> str:
         draft = RemoteServer("", "Cluster", address, (model,))
-        self.servers.save(draft, key, KeyPlace.KEYRING)
-        return self.servers.models()[-1].path
+        return RemoteModel(self.servers.save(draft, key, KeyPlace.KEYRING), model).path
 
     def connect(self, server: FakeServer, **options: str) -> ModelLoaded:
         self.client.load(LoadSpec(self.add(server.address, **options)))

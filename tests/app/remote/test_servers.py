@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from app.remote import KeyPlace, LoopThread, RemoteServer, RemoteServers, is_remote
+from app.remote import KeyPlace, LoopThread, RemoteModel, RemoteServer, RemoteServers, is_remote
 from app.remote.address import is_readable_on_the_way, server_address
 from app.remote.keys import Keyring, KeyringUnavailable, checked_key
 from engine.errors import InvalidRequest, KnownError, ModelFileError
@@ -103,6 +103,14 @@ def test_a_list_that_cannot_be_read_is_kept_aside_and_one_bad_entry_costs_only_i
     assert broken.problem is not None
     assert broken.models() == []
     assert (tmp_path / "servers.json.corrupt-1").read_text() == "{"
+
+
+def test_a_model_that_is_called_by_its_file_is_shown_by_its_name() -> None:
+    server = RemoteServer("abc", "Cluster", "http://gpu/v1")
+
+    assert RemoteModel(server, "/srv/models/Big-Q4_1.gguf").name == "Big-Q4_1"
+    assert RemoteModel(server, "org/big").name == "org/big"
+    assert RemoteModel(server, ".gguf").name == ".gguf"
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from engine.backend.llama import LlamaBackend
+from engine.backend.sampling import Sampler
 from engine.config import EngineConfig, LoadSpec
 from engine.errors import InvalidRequest
 from engine.step import Chunk, StepPlan, StepStatus
@@ -127,6 +128,27 @@ def test_what_cannot_be_compiled_is_a_sentence(backend: LlamaBackend, params: Sa
     with pytest.raises(InvalidRequest, match=words):
         backend.open_sampler(A, params, [])
     backend.close_sampler(A)
+
+
+@pytest.mark.parametrize(
+    "params",
+    [
+        SamplingParams(temperature=0.0),
+        SamplingParams(seed=5),
+        SamplingParams(seed=5, temperature=3.0, top_k=200, min_p=0.0, top_p=1.0),
+        SamplingParams(seed=5, top_k=3, typical_p=0.5),
+        SamplingParams(seed=5, xtc_probability=0.5, xtc_threshold=0.01),
+        SamplingParams(temperature=0.0, grammar="root ::= [a-z ]*"),
+        SamplingParams(seed=5, temperature=2.0, grammar='root ::= ([0-9] | "x")*'),
+    ],
+)
+def test_the_likeliest_tokens_give_what_the_whole_vocabulary_gives(
+    backend: LlamaBackend, params: SamplingParams, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    preselected = generate(backend, params)
+    monkeypatch.setattr(Sampler, "is_whole", True)
+
+    assert preselected == generate(backend, params)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Idle conversations leave the cells once they can come back from RAM, but not the one used last."""
+"""Idle conversations leave the cells once they can come back from RAM."""
 
 from __future__ import annotations
 
@@ -36,17 +36,46 @@ def settle(kv: PagedKv) -> None:
         pass
 
 
-def test_what_is_safe_in_ram_leaves_and_what_was_used_last_stays() -> None:
-    kv, cells = make_kv()
-    for seed, conversation in enumerate("abc", 1):
+def read_both(kv: PagedKv, cells: FakeCells) -> None:
+    for seed, conversation in enumerate("ab", 1):
         talk(kv, cells, conversation, seed)
         kv.close(RequestId(conversation))
+
+
+def test_what_is_safe_in_ram_leaves() -> None:
+    kv, cells = make_kv()
+    read_both(kv, cells)
     settle(kv)
     kv.park()
     kv.check()
 
-    assert n_in_cells(kv) == {"a": 0, "b": 0, "c": 400}
-    assert cells.n_used == 400
+    assert n_in_cells(kv) == {"a": 0, "b": 0}
+    assert cells.n_used == 0
+
+
+def test_what_is_not_saved_is_saved_a_page_at_a_time_and_leaves() -> None:
+    kv, cells = make_kv()
+    read_both(kv, cells)
+    kv.park()
+    assert cells.n_used == 800
+    n_used = []
+    for _ in range(8):
+        kv.park(may_save=True)
+        kv.check()
+        n_used.append(cells.n_used)
+
+    assert n_used == sorted(n_used, reverse=True)
+    assert n_used[0] > n_used[-1] == 0
+
+
+def test_a_pinned_conversation_stays() -> None:
+    kv, cells = make_kv()
+    read_both(kv, cells)
+    kv.pin("a", is_pinned=True)
+    settle(kv)
+    kv.park()
+
+    assert n_in_cells(kv) == {"a": 400, "b": 0}
 
 
 def test_what_has_no_copy_stays() -> None:

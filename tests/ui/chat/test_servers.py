@@ -20,6 +20,7 @@ from tests.ui.world import World
 from ui.chat.model_picker import ModelList
 from ui.chat.server_sheet import ServerSheet
 from ui.chat.welcome import Welcome
+from ui.models.conversations import ConversationRole
 
 
 @pytest.fixture
@@ -87,7 +88,6 @@ def test_a_server_is_added_and_its_only_model_used_at_once(world: World, server:
     assert (model.server.name, model.name) == ("Cluster", "org/big")
     assert world.keyring.get_password(SERVICE, model.server.id) == "sk-1"
     assert world.engine.loads[-1].path == model.id
-    assert world.chat.chip.content.detail == "connecting"
 
 
 def test_what_is_wrong_is_said_in_the_dialog_and_nothing_is_lost(world: World) -> None:
@@ -181,6 +181,23 @@ def test_a_chosen_server_is_connected_and_what_is_written_is_said_to_go_there(wo
     world.click(world.chat.chip)
     world.settle()
     assert world.button("Disconnect")
+
+
+def test_what_a_server_remembers_is_not_made_up(world: World) -> None:
+    world.say("Old")
+    model_id = put_server(world)
+    world.start()
+    pick_last(world)
+    finish_connecting(world, model_id)
+    conversations = world.chat.sidebar.conversations
+    row = conversations.index(1)
+
+    assert row.data(ConversationRole.TIER) is None
+    assert row.data(Qt.ItemDataRole.ToolTipRole) == "Old\nkept by the server"
+    assert not conversations.can_pin
+    world.engine.emit(ModelUnloaded(model_id))
+    world.settle()
+    assert conversations.can_pin
 
 
 def test_a_server_of_the_last_time_that_is_away_can_be_tried_again(world: World) -> None:
