@@ -119,9 +119,7 @@ class LlamaBackend:
         self.info = self._describe(spec, time.monotonic() - started_s)
 
     def open_sampler(self, request_id: RequestId, params: SamplingParams, history: Sequence[TokenId]) -> None:
-        self._samplers[request_id] = Sampler(
-            params, self.vocab.handle, self.vocab.n_tokens, history, self._candidates
-        )
+        self._samplers[request_id] = Sampler(params, self.vocab.handle, self.vocab.n_tokens, history, self._candidates)
         if params.n_logprobs is not None:
             self._n_logprobs[request_id] = params.n_logprobs
 

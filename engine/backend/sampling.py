@@ -136,9 +136,7 @@ def _n_least(params: SamplingParams, n_vocab: int) -> int | None:
     return params.top_k if 0 < params.top_k <= min(_MOST_TOP_K, n_vocab) else None
 
 
-def _make_chain(
-    params: SamplingParams, vocab: Any, n_vocab: int, history: Sequence[TokenId]
-) -> tuple[Any, Any | None]:
+def _make_chain(params: SamplingParams, vocab: Any, n_vocab: int, history: Sequence[TokenId]) -> tuple[Any, Any | None]:
     """A ``llama_sampler`` chain, which the caller frees, and the grammar that is its first part, if there is one.
 
     Tokens of ``history`` are accepted first, so that penalties and DRY see the prompt too; the grammar does not see

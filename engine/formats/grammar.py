@@ -160,12 +160,12 @@ def _python(opening: str, closing: str) -> Writer:
 def _gemma(opening: str, quote: str, closing: str) -> Writer:
     def write(rules: Rules, tools: Offered, at_most_one: bool) -> str:
         text = rules.add(f"{quoted(quote)} {rules.until(quote)}")
-        anything = _gemma_value(rules, text)
+        types = _gemma_types(rules, text)
         choices = []
         for name, schema in tools.schemas.items():
             schemas = SchemaRules(rules, schema)
             members = [
-                (rules.add(f"{quoted(key + ':')} {_gemma_part(part, quote, text, anything)}"), is_required)
+                (rules.add(f"{quoted(key + ':')} {_gemma_part(part, quote, types)}"), is_required)
                 for key, part, is_required in schemas.properties(schema)
             ]
             choices.append(f"{quoted(f'{opening}call:{name}{{')} {schemas.members(members)} {quoted('}' + closing)}")
@@ -174,25 +174,32 @@ def _gemma(opening: str, quote: str, closing: str) -> Writer:
     return write
 
 
-def _gemma_value(rules: Rules, text: str) -> str:
+def _gemma_types(rules: Rules, text: str) -> dict[str, str]:
+    """Rules for the types of JSON in Gemma's notation."""
     value = rules.reserve()
     member = rules.add(f'[a-zA-Z_] [a-zA-Z0-9_]* ":" {value}')
-    members = f'( {member} ( "," {member} )* )?'
-    items = f'( {value} ( "," {value} )* )?'
-    rules.define(value, f'{text} | number | boolean | null | "{{" {members} "}}" | "[" {items} "]"')
-    return value
+    types = {
+        "string": text,
+        "integer": "integer",
+        "number": "number",
+        "boolean": "boolean",
+        "null": "null",
+        "object": rules.add(f'"{{" ( {member} ( "," {member} )* )? "}}"'),
+        "array": rules.add(f'"[" ( {value} ( "," {value} )* )? "]"'),
+    }
+    rules.define(value, " | ".join(types.values()))
+    return types | {"value": value}
 
 
-def _gemma_part(part: object, quote: str, text: str, anything: str) -> str:
-    """Strings, numbers and enumerations as the schema says; what is inside of lists and objects is the model's."""
+def _gemma_part(part: object, quote: str, types: dict[str, str]) -> str:
+    """Types and enumerations as the schema says; what is inside of lists and objects is the model's."""
     schema = part if isinstance(part, dict) else {}
     choices = schema.get("enum")
     if isinstance(choices, list) and choices:
         texts = (f"{quote}{entry}{quote}" if isinstance(entry, str) else json.dumps(entry) for entry in choices)
         return f"( {' | '.join(map(quoted, texts))} )"
     kind = schema.get("type")
-    scalars = {"string": text, "integer": "integer", "number": "number", "boolean": "boolean"}
-    return scalars.get(kind, anything) if isinstance(kind, str) else anything
+    return types.get(kind, types["value"]) if isinstance(kind, str) else types["value"]
 
 
 def _harmony(rules: Rules, tools: Offered) -> str:

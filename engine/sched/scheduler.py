@@ -19,7 +19,6 @@ from engine.sched.request import ActiveRequest
 from engine.step import Chunk, StepPlan, StepResult, StepStatus
 from engine.types import RequestId
 
-
 _STEPS_PER_PARKING = 16
 """A page that is saved in a step makes it some milliseconds longer."""
 

@@ -59,13 +59,6 @@ class Mailbox:
             self._emit(held)
 
 
-def _keeps_order(first: TokensEmitted, second: TokensEmitted) -> bool:
-    """Whether one event may say both: what it holds is read as reasoning, then text, then calls."""
-    if first.calls:
-        return not second.reasoning and not second.text
-    return not second.reasoning or not first.text
-
-
 def _joined(first: TokensEmitted, second: TokensEmitted) -> TokensEmitted:
     return TokensEmitted(
         first.request_id,
@@ -75,3 +68,8 @@ def _joined(first: TokensEmitted, second: TokensEmitted) -> TokensEmitted:
         first.reasoning + second.reasoning,
         first.calls + second.calls,
     )
+
+
+def _may_join(first: TokensEmitted, then: TokensEmitted) -> bool:
+    """Whether one event says both: it has reasoning before text, and text before calls."""
+    return not (first.calls and (then.text or then.reasoning)) and not (first.text and then.reasoning)

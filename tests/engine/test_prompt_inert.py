@@ -37,7 +37,9 @@ CONTENT = st.lists(
     st.sampled_from(FRAGMENTS) | st.sampled_from([" ", "\n", "a", "<think>", "</think>", "\U000f0000", "\U0010fffd"]),
     max_size=8,
 ).map("".join)
-MESSAGES = st.lists(st.builds(ChatMessage, st.sampled_from([Role.SYSTEM, Role.USER, Role.ASSISTANT]), CONTENT), min_size=1, max_size=4)
+MESSAGES = st.lists(
+    st.builds(ChatMessage, st.sampled_from([Role.SYSTEM, Role.USER, Role.ASSISTANT]), CONTENT), min_size=1, max_size=4
+)
 
 
 def plainly(source: str, messages: Sequence[ChatMessage]) -> str:

@@ -207,16 +207,10 @@ class ChatPage(QObject):
 
     def _measure(self) -> None:
         """Have it read ahead, which tells how long it is."""
-        overlong = self._overlong_answer()
+        overlong = _overlong_answer(self._messages())
         problem = overlong.error.text if overlong is not None and overlong.error is not None else None
         is_answered = self._streaming_id() is not None
         self._length.look_at(Subject(self._open_id, self._editing, is_answered, problem))
-
-    def _overlong_answer(self) -> Message | None:
-        """The last answer, if there is none because the conversation was too long."""
-        last = next(reversed(self._messages()), None)
-        is_overlong = last is not None and last.error is not None and last.error.kind == ContextTooLong.__name__
-        return last if is_overlong else None
 
     def _refresh_composer(self) -> None:
         self._composer.block(self._models.blocks_sending)
@@ -275,7 +269,7 @@ class ChatPage(QObject):
 
     def _go_on_rolling(self) -> None:
         """Send what is written; else ask again for what was too long. With neither, the next message goes so."""
-        failed = self._overlong_answer()
+        failed = _overlong_answer(self._messages())
         if self._composer.text.strip():
             self._composer.send()
         elif failed is not None:
@@ -445,3 +439,10 @@ class ChatPage(QObject):
 def _places(views: tuple[MessageView, ...]) -> list[tuple[int, bool]]:
     """Which messages stand there, and from where the model sees them."""
     return [(view.id, view.is_first_seen) for view in views]
+
+
+def _overlong_answer(messages: tuple[Message, ...]) -> Message | None:
+    """The last answer, if there is none because the conversation was too long."""
+    last = next(reversed(messages), None)
+    is_overlong = last is not None and last.error is not None and last.error.kind == ContextTooLong.__name__
+    return last if is_overlong else None

@@ -14,6 +14,8 @@ from app.api.openai.responses_shapes import (
     ItemStatus,
     MessageItem,
     OutputItem,
+    OutputTextDelta,
+    OutputTextDone,
     OutputTextPart,
     PartAdded,
     PartDone,
@@ -22,8 +24,6 @@ from app.api.openai.responses_shapes import (
     ReasoningItem,
     ReasoningPart,
     ResponseEvent,
-    OutputTextDelta,
-    OutputTextDone,
 )
 from app.api.openai.shapes import Logprob, logprobs_of
 from app.api.openai.streaming import new_id
