@@ -11,13 +11,13 @@ from typing import Protocol
 
 from app.api.errors import RETRY_AFTER_S, ApiError, from_engine
 from app.api.models import ANY, Catalogue, ServedModel, make_catalogue, served_model
-from app.api.requests import Requests
+from app.api.requests import ModelState, Requests
 from app.library import Library, ModelEntry
 from app.pool import Lease, ModelPool, NotLoaded
 from engine.client import EngineClient
 from engine.types import ModelInfo
 
-FRESH_S = 1.0
+FRESH_S = 0.25
 """How old what is known of the disk may be before it is looked at again for somebody who asks."""
 
 
@@ -225,7 +225,7 @@ class PoolEngines:
     def _requests_of(self, lease: Lease) -> Requests:
         requests = self._requests.get(lease.engine)
         if requests is None:
-            requests = self._requests[lease.engine] = Requests(lease.engine)
+            requests = self._requests[lease.engine] = Requests(lease.engine, ModelState(lease.info))
             lease.at_end.callback(self._forget, lease.engine)
         return requests
 

@@ -17,7 +17,7 @@ class NotLoaded(Exception):
 
 
 def closing() -> NotLoaded:
-    return NotLoaded(ErrorInfo("EngineBusy", "Hearth is being closed."))
+    return NotLoaded(ErrorInfo("EngineBusy", "The server is being turned off."))
 
 
 def too_many() -> NotLoaded:

@@ -19,6 +19,7 @@ MAX_BYTES = 65_536
 MAX_DEPTH = 64
 MAX_REPETITION = 2_000
 _REPETITION = re.compile(r"\{(\d+)(?:,(\d*))?\}")
+_COUNTS = ("minItems", "maxItems", "minLength", "maxLength")
 _LITERAL = re.compile(r'"(?:\\.|[^"\\])*"|\[(?:\\.|[^\]\\])*\]')
 
 
@@ -42,13 +43,31 @@ def _from_schema(schema: str) -> str:
     if len(schema.encode(errors="replace")) > MAX_BYTES:
         raise InvalidRequest(f"The JSON schema is longer than {MAX_BYTES:,} bytes.")
     try:
-        json.loads(schema)
+        if _counts_too_far(json.loads(schema)):  # the converter would write each one out
+            raise InvalidRequest(f"The JSON schema repeats something more than {MAX_REPETITION:,} times.")
         converter = importlib.import_module("llama_cpp.llama_grammar")
         return str(converter.json_schema_to_gbnf(schema))
+    except InvalidRequest:
+        raise
     except RecursionError as error:
         raise InvalidRequest("The JSON schema is nested too deeply.") from error
     except Exception as error:  # the converter raises whatever the schema makes it stumble over
         raise InvalidRequest(f"The JSON schema cannot be used: {error}.") from error
+
+
+def _counts_too_far(schema: Any) -> bool:
+    waiting = [schema]
+    while waiting:
+        part = waiting.pop()
+        if isinstance(part, list):
+            waiting += part
+        elif isinstance(part, dict):
+            waiting += part.values()
+            counts = [part[key] for key in _COUNTS if isinstance(part.get(key), int)]
+            counts += [_repetition(part["pattern"])] if isinstance(part.get("pattern"), str) else []
+            if max(counts, default=0) > MAX_REPETITION:
+                return True
+    return False
 
 
 def _problem(text: str) -> str | None:

@@ -13,6 +13,10 @@ from dataclasses import dataclass
 import psutil
 
 SAMPLE_S = 0.25
+FIRST_LOOK_S = 0.1
+"""The first look after a pause, until which all threads are used; much shorter, and the clock's ticks tell nothing."""
+
+STALE_S = 1.0
 _TOLERATED_CORES = 0.35
 _CALM_SAMPLES = 8
 
@@ -52,6 +56,7 @@ class ThreadGovernor:
         self._read = read
         self._last = read(now_s)
         self._n_calm = 0
+        self._pause_s = SAMPLE_S
         self.n_threads = n_most
 
     def allow(self, n_most: int) -> None:
@@ -61,11 +66,18 @@ class ThreadGovernor:
         self._n_most = n_most
 
     def update(self, now_s: float) -> int:
-        """Look again if it is time to; returns how many threads to use from now on."""
-        if now_s - self._last.at_s >= SAMPLE_S:
+        """Look again if it is time to; returns how many threads to use from now on.
+
+        What others did while there was nothing to compute says little about now, so a pause begins anew.
+        """
+        elapsed_s = now_s - self._last.at_s
+        if elapsed_s >= STALE_S:
+            self._last, self._pause_s = self._read(now_s), FIRST_LOOK_S
+            self.n_threads, self._n_calm = self._n_most, 0
+        elif elapsed_s >= self._pause_s:
             sample = self._read(now_s)
             self._decide(self._wanted(self._last, sample))
-            self._last = sample
+            self._last, self._pause_s = sample, SAMPLE_S
         return self.n_threads
 
     def _wanted(self, before: CpuSample, after: CpuSample) -> int:

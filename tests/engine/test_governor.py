@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from engine.worker.governor import SAMPLE_S, CpuSample, ThreadGovernor, read_cpu
+from engine.worker.governor import FIRST_LOOK_S, SAMPLE_S, CpuSample, ThreadGovernor, read_cpu
 
 
 class Machine:
@@ -53,6 +53,27 @@ def test_threads_come_back_only_after_some_calm() -> None:
 
     assert machine.run(governor, others=0.0, samples=3) == 1
     assert machine.run(governor, others=0.0, samples=10) == 2
+
+
+def test_what_others_did_in_a_pause_says_nothing_about_now() -> None:
+    machine = Machine()
+    governor = ThreadGovernor(2, 0.0, machine.read, n_cores=2)
+    assert machine.run(governor, others=1.5) == 1
+    machine.now_s += 60.0
+    machine.busy_s += 120.0
+
+    assert governor.update(machine.now_s) == 2
+
+
+def test_after_a_pause_it_looks_sooner() -> None:
+    machine = Machine()
+    governor = ThreadGovernor(2, 0.0, machine.read, n_cores=2)
+    machine.now_s = 60.0
+    assert governor.update(machine.now_s) == 2
+    machine.now_s += FIRST_LOOK_S
+    machine.busy_s += 2 * FIRST_LOOK_S
+
+    assert governor.update(machine.now_s) == 1
 
 
 def test_it_looks_only_now_and_then() -> None:

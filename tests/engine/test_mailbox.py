@@ -6,7 +6,7 @@ import pytest
 
 from engine.errors import ErrorInfo
 from engine.events import Event, ModelUnloaded, RequestFailed, TokensEmitted
-from engine.types import RequestId, TokenLogprob
+from engine.types import RequestId, TokenLogprob, ToolCallPart
 from engine.worker.mailbox import JOIN_S, Mailbox
 
 A, B = RequestId("a"), RequestId("b")
@@ -73,3 +73,24 @@ def test_what_belongs_to_no_request_never_waits(mailbox: Mailbox, sent: list[Eve
 
     assert isinstance(sent[-1], ModelUnloaded)
     assert texts(sent) == ["1"]
+
+
+def test_what_is_joined_keeps_its_order(mailbox: Mailbox, sent: list[Event]) -> None:
+    call = ToolCallPart(0, "id", "f", "{}")
+    events = [
+        TokensEmitted(A, "", 1, reasoning="a"),
+        TokensEmitted(A, "", 2, reasoning="b"),
+        TokensEmitted(A, "c", 3),
+        TokensEmitted(A, "", 4, calls=(call,)),
+        TokensEmitted(A, "d", 5),
+        TokensEmitted(A, "", 6, reasoning="e"),
+    ]
+    mailbox.send(events, 0.0)
+    mailbox.flush()
+
+    assert sent == [
+        TokensEmitted(A, "", 1, reasoning="a"),
+        TokensEmitted(A, "c", 4, reasoning="b", calls=(call,)),
+        TokensEmitted(A, "d", 5),
+        TokensEmitted(A, "", 6, reasoning="e"),
+    ]

@@ -72,6 +72,25 @@ def test_openais_client_works_unchanged(tmp_path: Path) -> None:
         assert server.process.wait(PATIENCE_S) == 0
 
 
+def test_other_models_are_loaded_when_a_client_asks_for_them(tmp_path: Path) -> None:
+    paths = Paths.below(tmp_path)
+    paths.ensure()
+    make_tiny_gguf(paths.models / "zebra.gguf", seed=1)
+    with served(tmp_path) as server, closing(server.client()) as client:
+        first = server.worker()
+        ids = []
+        for model in ("zebra", "tiny", "default", "zebra"):
+            answer = client.chat.completions.create(model=model, messages=QUESTION, max_tokens=1)
+            ids.append(answer.model)
+        assert ids == ["zebra", "tiny", "tiny", "zebra"]
+        workers = [c for c in psutil.Process(server.process.pid).children() if "engine.worker" in c.cmdline()]
+        assert len(workers) == 2
+        assert first in workers
+        server.process.send_signal(signal.SIGINT)
+        assert server.process.wait(PATIENCE_S) == 0
+        assert psutil.wait_procs(workers, PATIENCE_S)[1] == []
+
+
 def check_models(client: openai.OpenAI) -> None:
     (model,) = client.models.list().data
     assert model.id == "tiny"

@@ -43,11 +43,14 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
 async def _rest() -> None:
     """Longer than any chain of what one event leads to."""
-    for _ in range(40):
+    for _ in range(60):
         await asyncio.sleep(0)
 
 
-async def at_once(work: Callable[[], T]) -> T:
+async def soon(work: Callable[[], T]) -> T:
+    """As another thread would: other things happen before it is done."""
+    for _ in range(3):
+        await asyncio.sleep(0)
     return work()
 
 
@@ -167,7 +170,7 @@ class World:
         def spec_of(entry: ModelEntry) -> LoadSpec:
             return LoadSpec(str(entry.path))
 
-        return ModelPool(self.primary, self._make_engine, spec_of, self, lambda: self.limits, at_once)
+        return ModelPool(self.primary, self._make_engine, spec_of, self, lambda: self.limits, soon)
 
     # What the pool asks.
 

@@ -118,6 +118,8 @@ def test_a_json_schema_is_obeyed(backend: LlamaBackend) -> None:
         (SamplingParams(grammar='root ::= "a"{99999999999999999999}'), "repeats"),
         (SamplingParams(grammar='root ::= "' + "a" * 70_000 + '"'), "longer"),
         (SamplingParams(grammar='root ::= "a\0"'), "NUL"),
+        (SamplingParams(json_schema='{"type": "array", "items": {}, "minItems": 1000000000}'), "repeats"),
+        (SamplingParams(json_schema='{"type": "string", "pattern": "^a{1000000000}$"}'), "repeats"),
         (SamplingParams(json_schema="{"), "schema"),
         (SamplingParams(json_schema='{"$ref": "https://example.org/schema"}'), "schema"),
         (SamplingParams(json_schema='{"items":' * 5000 + "{}" + "}" * 5000), "schema"),
