@@ -129,7 +129,8 @@ def _fetch(folder: str) -> None:
     except subprocess.TimeoutExpired:
         _do_without(f"npm did not install the clients within {INSTALL_LIMIT_S} seconds.")
     if done.returncode != 0:
-        _do_without(f"npm could not install the clients:\n{done.stderr.strip()}")
+        errors = [line for line in done.stderr.splitlines() if line.startswith("npm error")]
+        _do_without(" ".join(["npm could not install the clients:", *errors[:3]]))
 
 
 def run_script(script: str, clients: Path, address: str) -> subprocess.CompletedProcess[str]:

@@ -178,6 +178,9 @@ class ModelControl(QObject):
         if self._death is not None:
             self._tell_of_death(self._death, "The model is loaded again, and what was written is kept.")
             self._death = None
+        elif info.template_problem is not None:
+            hint = "Try another file of this model, or another model."
+            self._view.banners.show_banner(_TOPIC, BannerText(info.template_problem, hint, Tone.WARN))
 
     def _on_load_failed(self, path: str, error: ErrorInfo) -> None:
         self._death = None

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
+from msgspec.structs import replace
 from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QFileDialog
 
 from app.library import Source
 from engine.errors import ErrorInfo
-from engine.events import EngineFailed, LoadFailed, ModelLoading, ModelUnloaded
+from engine.events import EngineFailed, LoadFailed, ModelLoaded, ModelLoading, ModelUnloaded
+from tests.doubles.engine import make_model_info
 from tests.ui.world import DAMAGED, World, make_entry
 from ui.chat.model_picker import ModelList, ModelPicker
 
@@ -42,6 +44,16 @@ def open_picker(world: World) -> ModelPicker:
     picker = world.window.findChild(ModelPicker)
     assert picker.isVisible()
     return picker
+
+
+def test_a_template_that_is_not_used_is_told(world: World) -> None:
+    world.start(loaded=False)
+    problem = "The model's chat template has a mistake in line 3. A general template is used in its place."
+    world.engine.emit(ModelLoaded(replace(make_model_info(TINY), template_problem=problem)))
+    world.settle()
+
+    assert chip(world) == "ready: Tiny Q4_1"
+    assert problem in world.told()
 
 
 def test_the_first_usable_model_loads_by_itself_and_the_chip_follows(world: World) -> None:
