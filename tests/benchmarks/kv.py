@@ -14,6 +14,7 @@ import statistics
 import sys
 import tempfile
 import time
+import urllib.request
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -60,15 +61,38 @@ def back_and_restart(server: Server, rounds: int) -> tuple[float, float, float]:
     return statistics.median(cold), statistics.median(back), statistics.median(again)
 
 
-def shared_prompt(server: Server) -> float:
-    """Median seconds to the first token of the 2nd to the 8th conversation with the same system prompt."""
+def shared_prompt(server: Server, kv_bytes: Callable[[int], float]) -> tuple[float, float]:
+    """8 conversations with the same system prompt: median seconds to the first token of the 2nd to the 8th, and the
+    bytes kept of all of them against those of the prompt once and each one's own.
+
+    What a token takes is what the first conversation took, divided by its tokens.
+    """
     system = {"role": "system", "content": words(2000, 4711)}
-    times = []
+    replies, first_bytes = [], 0.0
     with server() as port:
         for number in range(8):
             messages: Messages = [system, {"role": "user", "content": words(12, number)}]
-            times.append(chat(port, messages, 8).first_token_s)
-    return statistics.median(times[1:])
+            replies.append(chat(port, messages, 8))
+            if number == 0:
+                time.sleep(SETTLE_S)
+                first_bytes = kv_bytes(port)
+        time.sleep(SETTLE_S)
+        all_bytes = kv_bytes(port)
+    n_tokens = [reply.n_prompt + reply.n_output for reply in replies]
+    n_shared = replies[-1].n_cached
+    n_own = sum(n_tokens) - len(replies) * n_shared
+    needed_bytes = first_bytes / n_tokens[0] * (n_shared + n_own)
+    seconds = statistics.median(reply.first_token_s for reply in replies[1:])
+    return seconds, all_bytes / needed_bytes if needed_bytes else 0.0
+
+
+def kept_bytes(port: int) -> float:
+    """What Hearth keeps in RAM, by its own metrics: every page once it is saved, whether it is in cells too or not."""
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics") as response:
+        lines = response.read().decode().splitlines()
+    return sum(
+        float(line.rpartition(" ")[2]) for line in lines if line.startswith("hearth_kv_bytes") and '"ram"' in line
+    )
 
 
 def main() -> None:
@@ -86,7 +110,8 @@ def main() -> None:
             return llama_server(folder, environment, model, N_CELLS, 4)
 
         results = [back_and_restart(server, arguments.rounds) for server in (ours, theirs)]
-        shared = [shared_prompt(server) for server in (ours, theirs)]
+        shared_s, kv_ratio = shared_prompt(ours, kept_bytes)
+        their_shared_s, _ = shared_prompt(theirs, lambda port: 0.0)
     (cold, back, again), (their_cold, their_back, their_again) = results
     write = sys.stdout.write
     write(f"cold        hearth {cold:6.3f} s  llama-server {their_cold:6.3f} s\n")
@@ -94,9 +119,9 @@ def main() -> None:
     write(f"ratio {back / their_back:.3f}\n")
     write(f"restarted   hearth {again:6.3f} s  llama-server {their_again:6.3f} s  of cold {again / cold:.3f}  ")
     write(f"ratio {again / their_again:.3f}\n")
-    write(
-        f"shared      hearth {shared[0]:6.3f} s  llama-server {shared[1]:6.3f} s  ratio {shared[0] / shared[1]:.3f}\n"
-    )
+    write(f"shared      hearth {shared_s:6.3f} s  llama-server {their_shared_s:6.3f} s  ")
+    write(f"ratio {shared_s / their_shared_s:.3f}\n")
+    write(f"            KV bytes of 8 conversations against the prompt once and each one's own: {kv_ratio:.2f}\n")
 
 
 if __name__ == "__main__":
