@@ -56,7 +56,13 @@ def build_app(
 def _endpoints(engines: Engines, defaults: SamplingParams) -> list[Endpoint]:
     """A path with a parameter comes after those that it would swallow."""
     health = Endpoint(
-        "GET", "/health", _Health(engines), "Whether an answer can be given now.", "Hearth", answer=Health
+        "GET",
+        "/health",
+        _Health(engines),
+        "Whether an answer can be given now.",
+        "Hearth",
+        answer=Health,
+        statuses=(503,),
     )
     return [health, *(one for vendor in (openai, anthropic, ollama) for one in vendor.routes(engines, defaults))]
 

@@ -32,10 +32,11 @@ class Endpoint:
     """``path`` is as Starlette writes it: ``/v1/models/{model_id:path}``.
 
     ``body``, ``answer`` and ``event`` are for the documentation, as msgspec structs or other types that msgspec can
-    describe: what is sent, what comes back whole, and what comes back piece by piece, as ``event_type``, where a
-    stream is asked for. ``error`` is the type of what ``error_body`` writes: errors as this vendor's clients expect
-    them; ``statuses`` are those of failures besides the ones that every endpoint of its kind has. ``aliases`` are
-    paths that lead here too and are not documented.
+    describe: what is sent, what comes back whole, as ``answer_type``, and what comes back piece by piece, as
+    ``event_type``, where a stream is asked for. ``error`` is the type of what ``error_body`` writes: errors as this
+    vendor's clients expect them; ``statuses`` are those of failures besides the ones that every endpoint of its kind
+    has, and 501 among them means that there is never a success. ``aliases`` are paths that lead here too and are not
+    documented.
     """
 
     method: str
@@ -45,6 +46,7 @@ class Endpoint:
     tag: str
     body: Any = None
     answer: Any = None
+    answer_type: str = "application/json"
     event: Any = None
     event_type: str = "text/event-stream"
     error_body: ErrorBody = openai_body

@@ -62,7 +62,15 @@ class Metrics:
             self._speed.labels(surface).observe(request.tokens_per_s)
 
     def endpoint(self) -> Endpoint:
-        return Endpoint("GET", "/metrics", self._show, "Counts and levels, for Prometheus.", "Hearth")
+        return Endpoint(
+            "GET",
+            "/metrics",
+            self._show,
+            "Counts and levels, for Prometheus.",
+            "Hearth",
+            answer=str,
+            answer_type="text/plain",
+        )
 
     async def _show(self, request: Request) -> Response:
         return Response(generate_latest(self._registry), headers={"content-type": CONTENT_TYPE_PLAIN_0_0_4})

@@ -71,7 +71,7 @@ def _operation(endpoint: Endpoint, schemas: dict[Any, Any]) -> dict[str, Any]:
         "summary": endpoint.summary,
         "tags": [endpoint.tag],
         "responses": {
-            "200": _success(endpoint, schemas),
+            **_success(endpoint, schemas),
             **{status: {"description": text, "content": error} for status, text in sorted(failures.items())},
         },
     }
@@ -85,9 +85,11 @@ def _operation(endpoint: Endpoint, schemas: dict[Any, Any]) -> dict[str, Any]:
 
 
 def _success(endpoint: Endpoint, schemas: dict[Any, Any]) -> dict[str, Any]:
+    if HTTPStatus.NOT_IMPLEMENTED in endpoint.statuses:
+        return {}
     content = {}
     if endpoint.answer is not None:
-        content[_JSON] = {"schema": schemas[endpoint.answer]}
+        content[endpoint.answer_type] = {"schema": schemas[endpoint.answer]}
     if endpoint.event is not None:
         content[endpoint.event_type] = {"schema": schemas[endpoint.event]}
-    return {"description": endpoint.summary, **({"content": content} if content else {})}
+    return {"200": {"description": endpoint.summary, **({"content": content} if content else {})}}

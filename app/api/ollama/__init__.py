@@ -67,7 +67,7 @@ def routes(engines: Engines, defaults: SamplingParams) -> list[Endpoint]:
             "POST", "/api/show", ShowEndpoint(engines), "Describe a model", body=ShowBody, answer=Shown, statuses=(404,)
         ),
         _endpoint("GET", "/api/version", views.version, "The version of Ollama's API", answer=Version),
-        _endpoint("GET", "/", views.root, "Say that somebody is there"),
+        _endpoint("GET", "/", views.root, "Say that somebody is there", answer=str, answer_type="text/plain"),
         *(
             _endpoint(method, path, views.elsewhere, "Models are managed in the window", statuses=(501,))
             for method, path in _MANAGEMENT
