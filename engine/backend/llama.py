@@ -221,11 +221,11 @@ class LlamaBackend:
 
     def _row(self, logits: Any) -> Any:
         """A row of logits as an array, which is made once for each place in llama.cpp's buffer."""
-        import numpy as np
-
         address = ctypes.addressof(logits.contents)
         row = self._rows.get(address)
         if row is None:
+            import numpy as np
+
             row = self._rows[address] = np.ctypeslib.as_array(logits, (self.vocab.n_tokens,))
         return row
 

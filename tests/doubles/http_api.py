@@ -12,12 +12,12 @@ import msgspec
 from starlette.types import ASGIApp
 
 from app.api.application import build_app
-from app.api.engines import OneEngine
 from app.api.guard import Access
 from app.api.models import ServedModel
 from app.api.requests import Requests
 from engine.types import GenerationRequest, SamplingParams
 from tests.doubles.engine import FakeEngineClient
+from tests.doubles.one_engine import OneEngine
 from tests.doubles.scripted_engine import ScriptedEngine
 
 KEY = "hearth-" + "k" * 43

@@ -9,12 +9,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from app.api.application import build_app
-from app.api.engines import OneEngine
 from app.api.requests import Requests
 from app.api.server import ApiServer, Listener
 from engine.types import SamplingParams
 from tests.doubles.engine import FakeEngineClient
 from tests.doubles.http_api import KEY, MODEL
+from tests.doubles.one_engine import OneEngine
 
 
 @contextmanager

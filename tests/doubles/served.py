@@ -18,9 +18,9 @@ def serving(engine: EngineClient) -> Callable[[], AbstractAsyncContextManager[En
 
     @asynccontextmanager
     async def open_engines() -> AsyncIterator[Engines]:
-        from app.api.engines import OneEngine
         from app.api.models import ServedModel
         from app.api.requests import ModelState, Requests
+        from tests.doubles.one_engine import OneEngine
 
         requests = Requests(engine, ModelState(info=make_model_info()))
         yield OneEngine(requests, ServedModel("tiny", "Tiny Model", 1_700_000_000))

@@ -10,7 +10,6 @@ import httpx
 import pytest
 
 from app.api import traffic as log
-from app.api.engines import OneEngine
 from app.api.guard import Access
 from app.api.metrics import Metrics
 from app.api.requests import Requests
@@ -22,6 +21,7 @@ from engine.reuse import KvUsage
 from engine.types import SamplingParams
 from tests.doubles.engine import FakeEngineClient
 from tests.doubles.http_api import BASE_URL, CHAT, HELLO, KEY, MODEL
+from tests.doubles.one_engine import OneEngine
 from tests.doubles.scripted_engine import ScriptedEngine, fails, says
 
 T = TypeVar("T")
