@@ -31,7 +31,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     import argparse
 
-    from app.cli import chat, doctor, serve
+    from app.cli import chat, doctor, download, plan, serve
 
     parser = argparse.ArgumentParser(prog="run", description="Runs language models on this machine.")
     parser.add_argument("--version", action="version", version=f"Hearth {VERSION}")
@@ -39,6 +39,9 @@ def _parser() -> argparse.ArgumentParser:
     commands.add_parser("gui", help="the window (the default)")
     chat.add_arguments(commands.add_parser("chat", help="chat in the terminal"))
     commands.add_parser("models", help="the models that are here")
+    plan.add_arguments(commands.add_parser("plan", help="how a model would run here, before it is loaded"))
+    download.add_search_arguments(commands.add_parser("search", help="find models on the hub"))
+    download.add_download_arguments(commands.add_parser("download", help="get a model from the hub"))
     serve.add_arguments(commands.add_parser("serve", help="a local API server"))
     doctor.add_arguments(commands.add_parser("doctor", help="what this machine has, and what is wrong with it"))
     return parser
@@ -53,6 +56,13 @@ def _run(arguments: argparse.Namespace, terminal: Terminal) -> int:
             return _with_engine(chat, arguments, terminal)
         case "models":
             return _models(terminal)
+        case "plan":
+            from app.cli import plan
+            from app.paths import Paths
+
+            return plan.run(arguments, Paths.from_environment(), terminal)
+        case "search" | "download":
+            return _from_hub(arguments, terminal)
         case "serve":
             from app.cli import serve
 
@@ -94,6 +104,23 @@ def _models(terminal: Terminal) -> int:
     from app.paths import Paths
 
     return models.run(Library(Paths.from_environment()), terminal)
+
+
+def _from_hub(arguments: argparse.Namespace, terminal: Terminal) -> int:
+    from app.cli import download
+    from app.library import Library
+    from app.logs import setup_logging
+    from app.paths import Paths
+
+    paths = Paths.from_environment()
+    paths.ensure()
+    stop_logging = setup_logging(paths, to_stderr=False)
+    try:
+        if arguments.command == "search":
+            return download.search(arguments, paths, terminal)
+        return download.download(arguments, paths, Library(paths), terminal)
+    finally:
+        stop_logging()
 
 
 def _services() -> Services:

@@ -19,9 +19,31 @@ class CancelToken:
 
     def __init__(self) -> None:
         self._event = threading.Event()
+        self._lock = threading.Lock()
+        self._calls: list[Callable[[], None]] = []
 
     def cancel(self) -> None:
-        self._event.set()
+        with self._lock:
+            self._event.set()
+            calls, self._calls = self._calls, []
+        for call in calls:
+            call()
+
+    def on_cancel(self, call: Callable[[], None]) -> Callable[[], None]:
+        """Call it, once, on the thread that cancels; at once where that has happened. Returns what ends that."""
+        with self._lock:
+            is_cancelled = self._event.is_set()
+            if not is_cancelled:
+                self._calls.append(call)
+        if is_cancelled:
+            call()
+
+        def forget() -> None:
+            with self._lock:
+                if call in self._calls:
+                    self._calls.remove(call)
+
+        return forget
 
     @property
     def cancelled(self) -> bool:

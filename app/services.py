@@ -9,9 +9,12 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from app.api.service import ApiService
     from app.chats.service import ChatService
+    from app.downloads import Downloads
+    from app.hub import Hub
     from app.jobs import IoPool
-    from app.library import Library
+    from app.library import Importer, Library, Upkeep
     from app.paths import Paths
+    from app.plans import Planner
     from app.session import EngineSession
     from app.settings import SettingsStore
     from engine.client import EngineClient
@@ -26,6 +29,11 @@ class Services:
     io: IoPool
     engine: EngineClient
     library: Library
+    importer: Importer
+    upkeep: Upkeep
+    planner: Planner
+    hub: Hub
+    downloads: Downloads
     chats: ChatService
     session: EngineSession
     api: ApiService

@@ -7,12 +7,16 @@ from collections.abc import Callable
 from pathlib import Path
 
 from app.library import Library, ModelEntry
+from app.partners import draft_config
+from app.plans import Loader
 from app.remote import RemoteModel, RemoteServers, is_remote
-from app.settings import Settings, SettingsStore
+from app.settings import LoadWishes, Settings, SettingsStore
 from engine.client import EngineClient
 from engine.config import CacheConfig, EngineConfig, LoadSpec
 from engine.errors import KnownError, ModelFileError
-from engine.events import EngineFailed, Event, LoadFailed, ModelLoaded, ModelUnloaded
+from engine.events import EngineFailed, Event, LoadFailed, ModelLoaded, ModelLoading, ModelUnloaded
+from engine.plan import MemoryPlan
+from engine.receipt import Receipt
 
 
 class EngineSession:
@@ -29,8 +33,14 @@ class EngineSession:
         settings: SettingsStore,
         kv_folder: Path | None = None,
         servers: RemoteServers | None = None,
+        loader: Loader | None = None,
     ) -> None:
-        """Pages of the KV cache that outlive the process go into ``kv_folder``; without one they do not."""
+        """Pages of the KV cache that outlive the process go into ``kv_folder``; without one they do not.
+
+        Without a ``loader`` nothing is planned, and llama.cpp chooses what goes where.
+        """
+        self._loader = loader
+        self._receipt: Receipt | None = None
         self._kv_folder = kv_folder
         self._engine = engine
         self._library = library
@@ -53,6 +63,17 @@ class EngineSession:
         return None if isinstance(model, RemoteModel) else model
 
     @property
+    def plan(self) -> MemoryPlan | None:
+        """What the model of this machine was loaded with, or is being."""
+        entry = self.local_model
+        return None if entry is None or self._loader is None else self._loader.plan_of(str(entry.path))
+
+    @property
+    def receipt(self) -> Receipt | None:
+        """What the loaded model really took; None while it is not loaded."""
+        return self._receipt
+
+    @property
     def servers(self) -> RemoteServers | None:
         """The servers that the user added; None where there can be none."""
         return self._servers
@@ -72,9 +93,15 @@ class EngineSession:
         with self._lock:
             self._model = entry
         self._settings.update(last_model=entry.id, loading_model=entry.id)
+        self._library.note_use(entry)
         settings = self._settings.current
         cache = cache_config(settings, self._kv_folder)
-        self._engine.load(LoadSpec(str(entry.path), EngineConfig(n_ctx=settings.n_ctx), cache))
+        drafting = draft_config(settings, self._library, entry)
+        usual = LoadSpec(str(entry.path), EngineConfig(n_ctx=settings.n_ctx), cache, drafting, name=entry.load_name)
+        wishes = settings.load_wishes.get(entry.id, LoadWishes())
+        spec = usual if self._loader is None else self._loader.spec(entry, wishes, usual)
+        if self.model is entry:  # another one may have been asked for while the devices were
+            self._engine.load(spec)
         return entry
 
     def _connect(self, model: RemoteModel) -> RemoteModel:
@@ -119,9 +146,15 @@ class EngineSession:
 
     def _on_event(self, event: Event) -> None:
         match event:
-            case ModelLoaded() | LoadFailed() | EngineFailed(restarting=False):
+            case ModelLoading():
+                self._receipt = None
+            case ModelLoaded(receipt=receipt):
+                self._settings.update(loading_model=None)
+                self._receipt = receipt
+            case LoadFailed() | EngineFailed(restarting=False):
                 self._settings.update(loading_model=None)
             case ModelUnloaded():
+                self._receipt = None
                 with self._lock:
                     self._model = None
 

@@ -7,7 +7,7 @@ import re
 import threading
 from collections.abc import Callable
 from concurrent.futures import Executor
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, Protocol, get_type_hints
@@ -15,7 +15,7 @@ from typing import Any, Protocol, get_type_hints
 import msgspec
 
 from app.files import set_aside, storage_error, write_atomically
-from engine.config import EngineConfig
+from engine.config import DraftMode, EngineConfig
 from engine.errors import ErrorInfo, InvalidRequest
 from engine.types import Overflow, SamplingParams
 
@@ -29,6 +29,30 @@ class Theme(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class LoadWishes:
+    """What a user fixed of how a model is loaded, as in ``engine.plan.Wishes``. None leaves it to the plan.
+
+    ``kv_type`` is one of ``engine.config.KV_TYPES``.
+    """
+
+    n_ctx: int | None = None
+    kv_type: str | None = None
+    flash_attention: bool | None = None
+    n_gpu_layers: int | None = None
+    experts_on_cpu: int | None = None
+
+    @property
+    def is_automatic(self) -> bool:
+        return self == LoadWishes()
+
+    def problem(self) -> str | None:
+        """The first value that is out of range, as a sentence, or None."""
+        if self.experts_on_cpu is not None and self.experts_on_cpu < 0:
+            return "experts_on_cpu must not be negative."
+        return EngineConfig(n_ctx=self.n_ctx, n_gpu_layers=self.n_gpu_layers, kv_type_k=self.kv_type).problem()
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """``window_geometry`` is base64; ``loading_model`` is set while a model loads, so that a crash can be blamed on it.
 
@@ -39,6 +63,13 @@ class Settings:
     lets other machines in, and they always need the key; ``api_requires_key`` is about programs on this machine.
     ``api_origins`` are web pages that may call it, such as ``http://localhost:3000``. ``api_n_models`` counts those
     that are loaded for clients, besides the window's; each goes when nobody asked for it for ``api_idle_minutes``.
+
+    ``hub_endpoint`` is where models are looked for; empty for HF_ENDPOINT or the hub itself. ``hub_mirrors`` give out
+    the same files. ``download_bytes_per_s`` is for all downloads together, None for as fast as it goes.
+
+    ``drafting`` is whether tokens are guessed ahead; ``n_drafted`` how many at a time where that is fixed.
+
+    ``load_wishes`` are by model id, and only of models for which something is fixed.
     """
 
     theme: Theme = Theme.SYSTEM
@@ -61,19 +92,30 @@ class Settings:
     api_origins: tuple[str, ...] = ()
     api_idle_minutes: int = 10
     api_n_models: int = 2
+    hub_endpoint: str = ""
+    hub_mirrors: tuple[str, ...] = ()
+    download_bytes_per_s: int | None = None
+    download_connections: int = 4
+    load_wishes: dict[str, LoadWishes] = field(default_factory=dict)
+    drafting: DraftMode = DraftMode.AUTOMATIC
+    n_drafted: int = 4
 
     def problem(self) -> str | None:
         """The first value that is out of range, as a sentence, or None."""
         if self.cache_ram_bytes < 0 or self.cache_disk_bytes < 0:
             return "A budget cannot be less than nothing."
-        engine_problem = EngineConfig(n_ctx=self.n_ctx).problem()
+        wish_problems = (wishes.problem() for wishes in self.load_wishes.values())
+        engine_problem = EngineConfig(n_ctx=self.n_ctx).problem() or next(filter(None, wish_problems), None)
         return engine_problem or SamplingParams(temperature=self.temperature).problem() or self._api_problem()
 
     def _api_problem(self) -> str | None:
         for name, value, low, high in (
             ("The port", self.api_port, 0, 65_535),
+            ("The number of drafted tokens", self.n_drafted, 1, 15),
             ("The time until an idle model goes", self.api_idle_minutes, 1, 7 * 24 * 60),
             ("The number of models for clients", self.api_n_models, 0, 16),
+            ("The number of connections", self.download_connections, 1, 16),
+            ("The speed of downloads", self.download_bytes_per_s or MIN_DOWNLOAD_SPEED, MIN_DOWNLOAD_SPEED, 10**12),
         ):
             if not low <= value <= high:
                 return f"{name} must lie between {low:,} and {high:,}."
@@ -85,6 +127,7 @@ class Settings:
         return None
 
 
+MIN_DOWNLOAD_SPEED = 1000
 _MAX_ORIGINS = 64
 _ORIGIN = re.compile(r"[a-z][a-z0-9+.-]{0,31}://[a-z0-9._\[\]:-]{1,255}")
 """As browsers write it: a scheme (an app's own, too), a host in small letters, a port that is not the usual one.
@@ -223,7 +266,7 @@ def _decode(data: bytes) -> Settings:
     raw = msgspec.json.decode(data, type=dict[str, msgspec.Raw])
     hints = get_type_hints(Settings)
     settings = Settings()
-    for name in (field.name for field in fields(Settings) if field.name in raw):
+    for name in (one.name for one in fields(Settings) if one.name in raw):
         try:
             settings = _checked(replace(settings, **{name: msgspec.json.decode(raw[name], type=hints[name])}))
         except (ValueError, RecursionError, InvalidRequest) as error:

@@ -10,6 +10,8 @@ from engine.types import GenerationRequest, Role, ToolMode
 MAX_PROMPT_CHARS = 16_000_000
 MAX_STOP_STRINGS = 16
 MAX_STOP_CHARS = 1_000
+MAX_ADAPTERS = 8
+MAX_ADAPTER_SCALE = 16.0
 
 
 def check_request(request: GenerationRequest) -> None:
@@ -24,7 +26,16 @@ def _settings_problem(request: GenerationRequest) -> str | None:
         return "max_tokens must be at least 1."
     if len(request.stop) > MAX_STOP_STRINGS or any(not 0 < len(stop) <= MAX_STOP_CHARS for stop in request.stop):
         return f"There may be {MAX_STOP_STRINGS} stop strings of 1 to {MAX_STOP_CHARS} characters."
-    return request.sampling.problem()
+    return _adapters_problem(request) or request.sampling.problem()
+
+
+def _adapters_problem(request: GenerationRequest) -> str | None:
+    paths = {use.path for use in request.adapters}
+    if len(request.adapters) > MAX_ADAPTERS or len(paths) < len(request.adapters):
+        return f"There may be {MAX_ADAPTERS} adapters, each of them once."
+    if any(not abs(use.scale) <= MAX_ADAPTER_SCALE for use in request.adapters):
+        return f"An adapter's scale must lie between -{MAX_ADAPTER_SCALE:g} and {MAX_ADAPTER_SCALE:g}."
+    return None
 
 
 def _prompt_problem(request: GenerationRequest) -> str | None:

@@ -23,7 +23,7 @@ class Cells(Protocol):
     def trim(self, seq: SeqId, n_keep: int) -> bool:
         """Keep the first ``n_keep`` positions. False: it cannot be cut there, and the sequence is empty now."""
 
-    def save(self, seq: SeqId, begin: int, end: int) -> bytes | None:
+    def save(self, seq: SeqId, begin: int, end: int) -> Blob | None:
         """Copy a range out. None: refused."""
 
     def restore(self, seq: SeqId, begin: int, end: int, data: Blob) -> bool:

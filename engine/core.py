@@ -13,6 +13,7 @@ from msgspec.structs import replace
 
 from engine.admission import check_request
 from engine.backend.base import Backend
+from engine.drafting import Drafting
 from engine.errors import BugError, ContextTooLong, ErrorInfo, KnownError
 from engine.events import (
     Event,
@@ -31,6 +32,7 @@ from engine.sched import ActiveRequest, Limits, Scheduler
 from engine.step import Sample, StepPlan, StepResult, StepStatus
 from engine.types import (
     ChatMessage,
+    DraftReport,
     FinishReason,
     GenerationRequest,
     ModelInfo,
@@ -49,8 +51,12 @@ _STEPS_PER_IDLE_WORK = 256
 class EngineCore:
     """Thread: the engine's. Every submitted request ends in exactly one RequestFinished or RequestFailed."""
 
-    def __init__(self, backend: Backend, kv: PagedKv, costs: Costs, limits: Limits) -> None:
+    def __init__(
+        self, backend: Backend, kv: PagedKv, costs: Costs, limits: Limits, drafting: Drafting | None = None
+    ) -> None:
+        """Without ``drafting`` every token is computed on its own."""
         self._backend = backend
+        self._drafting = drafting
         self._n_ctx = backend.info.n_ctx
         self._prompter = Prompter(backend.chat_template, backend.vocab)
         self._marker_tokens = marker_tokens(backend.vocab, self._prompter.format)
@@ -130,16 +136,32 @@ class EngineCore:
         self._scheduler.read_ahead(None)
         return self._taken()
 
+    def pin(self, conversation: str, is_pinned: bool) -> None:
+        """As ``PagedKv.pin``, in the caches of all models."""
+        self._kv.pin(conversation, is_pinned)
+        if self._drafting is not None:
+            self._drafting.pin(conversation, is_pinned)
+
+    def drop(self, conversation: str) -> None:
+        """As ``PagedKv.drop``, in the caches of all models."""
+        self._kv.drop(conversation)
+        if self._drafting is not None:
+            self._drafting.drop(conversation)
+
     def step(self, now_s: float) -> list[Event]:
         """Compute one batch, if there is anything to compute, and report what came of it."""
         for request in self._scheduler.admit():
             request.started_s = now_s
             self._events.append(RequestStarted(request.id, request.n_prompt, request.n_cached, request.n_dropped))
-        plan = self._scheduler.schedule()
+        plan = self._schedule()
         if plan is not None:
             result = self._backend.decode(plan)
+            if self._drafting is not None:
+                self._drafting.learn(plan, result)
             self._scheduler.update(plan, result)
             self._apply(plan, result)
+            if self._drafting is not None:
+                self._drafting.settle(self._scheduler.requests())
             self._n_steps += 1
         if plan is None or self._n_steps % _STEPS_PER_IDLE_WORK == 0:
             self._kv.idle_work()
@@ -147,11 +169,13 @@ class EngineCore:
 
     def idle_work(self) -> bool:
         """With nothing to compute: one small step of what makes later ones faster. False: there is none."""
-        return self._kv.idle_work()
+        return self._kv.idle_work() or (self._drafting is not None and self._drafting.idle_work())
 
     def check(self) -> None:
         """Raises BugError where an invariant is broken."""
         self._scheduler.check()
+        if self._drafting is not None:
+            self._drafting.check()
         if {request.id for request in self._scheduler.requests()} != set(self._outputs):
             raise BugError("outputs and requests differ")
 
@@ -189,12 +213,18 @@ class EngineCore:
         at_most_one = request.tool_choice.at_most_one
         return FormedOutput(stop, vocab, answer, self._marker_tokens, at_most_one=at_most_one)
 
+    def _schedule(self) -> StepPlan | None:
+        if self._drafting is None:
+            return self._scheduler.schedule()
+        return self._scheduler.schedule(self._drafting.propose(self._scheduler.decoding()))
+
     def _apply(self, plan: StepPlan, result: StepResult) -> None:
         match result.status:
             case StepStatus.DONE:
                 self._report_prefill(plan)
+                is_run = result.n_rounds > 1 or plan.n_drafted > 0
                 for sample in result.samples:
-                    self._take_sample(sample, result.ended_s)
+                    self._take_sample(sample, result.ended_s, is_run=is_run)
             case StepStatus.NO_SPACE | StepStatus.FAILED:
                 for chunk in plan.chunks:
                     self._give_up(chunk.request_id, result)
@@ -207,10 +237,16 @@ class EngineCore:
             if request is not None and request.n_computed < request.n_prompt:
                 self._events.append(PrefillProgressed(request.id, request.n_computed, request.n_prompt))
 
-    def _take_sample(self, sample: Sample, now_s: float) -> None:
+    def _take_sample(self, sample: Sample, now_s: float, *, is_run: bool) -> None:
+        """``is_run``: a request may have several samples in this step."""
         request = self._scheduler.running(sample.request_id)
         if request is None:
+            if is_run:
+                return  # its text ended with an earlier one
             raise BugError(f"{sample.request_id} was computed but does not run")
+        if sample.problem is not None:
+            self._fail(request, sample.problem)
+            return
         if not sample.is_finite:
             self._fail(request, _invalid_numbers(self._backend.info.name), is_sound=False)
             return
@@ -252,17 +288,22 @@ class EngineCore:
         self._drop(request)
         usage = Usage(request.n_prompt, request.n_cached, request.n_output, self._n_ctx)
         timings = _timings(request, now_s)
+        drafting = self._close_draft(request)
         stop = output.stop_string if reason is FinishReason.STOP_STRING else None
-        self._events.append(RequestFinished(request.id, reason, usage, timings, request.report, stop))
+        self._events.append(RequestFinished(request.id, reason, usage, timings, request.report, stop, drafting))
 
     def _fail(self, request: ActiveRequest, error: ErrorInfo, *, is_sound: bool = True) -> None:
         self._drop(request, is_sound=is_sound)
+        self._close_draft(request)
         self._events.append(RequestFailed(request.id, error))
 
     def _drop(self, request: ActiveRequest, *, is_sound: bool = True) -> None:
         self._scheduler.remove(request.id, is_sound=is_sound)
         self._backend.close_sampler(request.id)
         del self._outputs[request.id]
+
+    def _close_draft(self, request: ActiveRequest) -> DraftReport | None:
+        return None if self._drafting is None else self._drafting.close(request)
 
     def _taken(self) -> list[Event]:
         events, self._events = self._events, []

@@ -4,7 +4,8 @@
 
     HearthError
     ├─ KnownError            the environment or the input: has .text and .hint for a person
-    │  ├─ ModelFileError     missing, unreadable, not GGUF, damaged, not supported
+    │  ├─ ModelFileError     missing, unreadable, not GGUF, damaged
+    │  │  └─ ModelNotSupported   whole, but nothing that this version can run
     │  ├─ OutOfMemory        the model or its context does not fit
     │  ├─ ContextTooLong     the prompt does not fit into the context
     │  ├─ InvalidRequest     a value out of range
@@ -41,6 +42,10 @@ class KnownError(HearthError):
 
 
 class ModelFileError(KnownError):
+    pass
+
+
+class ModelNotSupported(ModelFileError):
     pass
 
 

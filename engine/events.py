@@ -8,8 +8,9 @@ from __future__ import annotations
 import msgspec
 
 from engine.errors import ErrorInfo
+from engine.receipt import DeviceMemory, Receipt
 from engine.reuse import ConversationCache, KvUsage, ReuseReport
-from engine.types import FinishReason, ModelInfo, RequestId, Timings, TokenLogprob, ToolCallPart, Usage
+from engine.types import DraftReport, FinishReason, ModelInfo, RequestId, Timings, TokenLogprob, ToolCallPart, Usage
 
 
 class ModelLoading(msgspec.Struct, frozen=True, tag=True):
@@ -20,7 +21,27 @@ class ModelLoading(msgspec.Struct, frozen=True, tag=True):
 
 
 class ModelLoaded(msgspec.Struct, frozen=True, tag=True):
+    """``receipt`` is None where a server elsewhere has the model."""
+
     info: ModelInfo
+    receipt: Receipt | None = None
+
+
+class PlanReduced(msgspec.Struct, frozen=True, tag=True):
+    """Memory ran out, and the model is loaded anew with less; ModelLoading follows. ``sentence`` says what changed."""
+
+    path: str
+    sentence: str
+
+
+class DevicesRead(msgspec.Struct, frozen=True, tag=True):
+    """What the devices have left while a model is loaded. At most once a second, and only when it changed.
+
+    ``own_bytes`` is what this worker's buffers have of each, in the same order.
+    """
+
+    devices: tuple[DeviceMemory, ...]
+    own_bytes: tuple[int, ...]
 
 
 class LoadFailed(msgspec.Struct, frozen=True, tag=True):
@@ -89,6 +110,9 @@ class RequestFinished(msgspec.Struct, frozen=True, tag=True):
     stop_string: str | None = None
     """The one that ended the text, where the reason is STOP_STRING."""
 
+    drafting: DraftReport | None = None
+    """None where nothing is drafted at all."""
+
 
 class RequestFailed(msgspec.Struct, frozen=True, tag=True):
     """What was streamed before stays valid. ``usage`` is not known."""
@@ -140,6 +164,8 @@ class Heartbeat(msgspec.Struct, frozen=True, tag=True):
 Event = (
     ModelLoading
     | ModelLoaded
+    | PlanReduced
+    | DevicesRead
     | LoadFailed
     | ModelUnloaded
     | EngineFailed

@@ -6,6 +6,7 @@ Hashing takes about a second a gigabyte, in the same pass over the file that loa
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import logging
 import os
@@ -86,4 +87,5 @@ def _write(memo: Path, known: dict[str, _Known]) -> None:
         os.replace(temporary, memo)
     except OSError as error:
         log.info("hashes are not remembered: %s", error)
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # there may be no such folder, or a file in its place
+            temporary.unlink(missing_ok=True)

@@ -170,6 +170,13 @@ class Overflow(StrEnum):
     ROLL = "roll"
 
 
+class AdapterUse(msgspec.Struct, frozen=True):
+    """A LoRA adapter's file, and how much of it counts: 1 is as it was trained, 0 is not at all."""
+
+    path: str
+    scale: float = 1.0
+
+
 class GenerationRequest(msgspec.Struct, frozen=True):
     """One answer to be made. ``max_tokens`` is None for "until the model stops or the context is full".
 
@@ -196,6 +203,9 @@ class GenerationRequest(msgspec.Struct, frozen=True):
 
     reasoning_effort: str | None = None
     """low, medium or high, for models whose template knows the word."""
+
+    adapters: tuple[AdapterUse, ...] = ()
+    """Requests with different ones are not answered at the same time, and share nothing in the cache."""
 
 
 class EmbeddingRequest(msgspec.Struct, frozen=True):
@@ -237,6 +247,28 @@ class Usage(msgspec.Struct, frozen=True):
     @property
     def n_context_used(self) -> int:
         return self.n_prompt + self.n_output
+
+
+class DraftVerdict(StrEnum):
+    """What became of drafting in an answer: it was done, there was nothing to guess, or it would have cost more."""
+
+    DRAFTED = "drafted"
+    NOTHING_TO_GUESS = "nothing_to_guess"
+    NOT_WORTH_IT = "not_worth_it"
+
+
+class DraftReport(msgspec.Struct, frozen=True):
+    """Tokens of one answer that were guessed, and how many of them held; ``n_from_model`` came from the draft model.
+
+    ``plain_tokens_per_s`` is what the same batches would have yielded without, by what they were measured to cost; 0
+    where that is not known.
+    """
+
+    n_drafted: int = 0
+    n_accepted: int = 0
+    n_from_model: int = 0
+    plain_tokens_per_s: float = 0.0
+    verdict: DraftVerdict = DraftVerdict.NOTHING_TO_GUESS
 
 
 class Timings(msgspec.Struct, frozen=True):
@@ -286,6 +318,12 @@ class ModelInfo(msgspec.Struct, frozen=True):
 
     is_remote: bool = False
     """Whether another machine's server runs it: numbers that it does not tell are 0, and its memory is its own."""
+
+    draft_name: str | None = None
+    """The model that guesses for this one, where one is loaded beside it."""
+
+    draft_problem: str | None = None
+    """Why nothing is drafted, or not by the model that was to do it, as a sentence."""
 
     template_problem: str | None = None
     """Why the chat template of its file is not used, as a sentence, where it does not work."""

@@ -61,8 +61,8 @@ interpreter() { readlink -f "$python"; }
 # The engine is compiled for one kind of processor; on another it may die of an illegal instruction.
 processor() { grep -m 3 -E '^(cpu family|model|CPU part)' /proc/cpuinfo 2>/dev/null || uname -m; }
 
-engine_options_hold() { # without CMAKE_ARGS, what is there is good, however it was compiled
-  [ -z "${CMAKE_ARGS-}" ] || [ "$CMAKE_ARGS" = "$(cat "$share/engine-options" 2>/dev/null)" ]
+engine_options_hold() { # without CMAKE_ARGS and --backend, what is there is good, however it was compiled
+  [ -z "${CMAKE_ARGS-}${backend-}" ] || [ "$CMAKE_ARGS" = "$(cat "$share/engine-options" 2>/dev/null)" ]
 }
 
 is_done() { [ "$(cat "$share/done-$1" 2>/dev/null)" = "$2" ]; } # step, what it depended on
@@ -187,6 +187,57 @@ locked_packages() { # lock, step
   mark_done "$2" "$wanted"
 }
 
+# ---- what the engine computes on ------------------------------------------------------------------------------------
+
+backends="auto cpu cuda vulkan"
+
+name_backend() { # auto|cpu|cuda|vulkan: by --backend; auto is what this machine can use now
+  backend=$1
+  [ "$backend" != auto ] || backend=$(usable_backend)
+  options=$(backend_options "$backend")
+  CMAKE_ARGS=${options}${options:+${CMAKE_ARGS:+ }}${CMAKE_ARGS-}
+}
+
+# A compiler alone is no GPU: driver, device and build tools must all be there.
+usable_backend() {
+  if [ -n "$(cuda_compiler)" ] && has_nvidia_gpu; then
+    echo cuda
+  elif has_vulkan_device && has_vulkan_tools; then
+    echo vulkan
+  else
+    echo cpu
+  fi
+}
+
+cuda_compiler() {
+  command -v nvcc 2>/dev/null && return
+  for found in "${CUDA_HOME:-/usr/local/cuda}/bin/nvcc" /opt/cuda/bin/nvcc; do
+    [ ! -x "$found" ] || { echo "$found" && return; }
+  done
+}
+
+has_nvidia_gpu() { nvidia-smi -L 2>/dev/null | grep -q '^GPU'; }
+
+has_vulkan_device() {
+  { ldconfig -p 2>/dev/null || /sbin/ldconfig -p 2>/dev/null; } | grep -q 'libvulkan\.so\.1' &&
+    ls "${HEARTH_DRI:-/dev/dri}"/renderD* >/dev/null 2>&1
+}
+
+has_vulkan_tools() {
+  command -v glslc >/dev/null 2>&1 &&
+    { [ -f /usr/include/vulkan/vulkan.h ] || pkg-config --exists vulkan 2>/dev/null; }
+}
+
+backend_options() { # cpu|cuda|vulkan
+  case $1 in
+    cuda)
+      found=$(cuda_compiler)
+      echo "-DGGML_CUDA=ON${found:+ -DCMAKE_CUDA_COMPILER=$found}"
+      ;;
+    vulkan) echo "-DGGML_VULKAN=ON" ;;
+  esac
+}
+
 # ---- the engine: llama-cpp-python, compiled here ---------------------------------------------------------------------
 
 without_engine() { awk '/^[^ #]/ { engine = /^llama-cpp-python==/ } !engine' "$1"; }
@@ -200,9 +251,10 @@ engine() {
     processor
   } | cksum)"
   is_done engine "$wanted" && engine_options_hold && return
+  [ -n "${CMAKE_ARGS-}${backend-}" ] || name_backend auto
   work=$share/engine
   engine_source "$wanted"
-  say "Compiling the inference engine for this machine. This takes some minutes, once."
+  say "Compiling the inference engine for this machine${backend:+ ($backend)}. This takes some minutes, once."
   compile_engine
   logged engine-install "Installing the inference engine" \
     pip install --no-deps --no-index --force-reinstall "$work"/wheel/llama_cpp_python-*.whl

@@ -9,7 +9,7 @@ import json
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
-from typing import TypedDict
+from typing import Any, TypedDict
 
 _ROOT = Path(__file__).resolve().parent
 
@@ -58,6 +58,18 @@ def icon_svg(name: str) -> str:
 
 def app_icon_file() -> Path:
     return _ROOT / "icons" / "hearth.svg"
+
+
+@cache
+def recommended_models() -> tuple[Mapping[str, Any], ...]:
+    """Models for a first start, the smallest first. Sizes are about right; the hub knows the exact ones."""
+    return tuple(json.loads(_text("hub/recommended.json")))
+
+
+@cache
+def convertible_architectures() -> frozenset[str]:
+    """Names of classes in transformers that llama.cpp's converter knows, as in ``config.json``."""
+    return frozenset(json.loads(_text("hub/convertible.json")))
 
 
 def licences(of: str) -> str:

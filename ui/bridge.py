@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from PySide6.QtCore import QObject, Qt, QTimer, Signal
 
 from engine import events
+from engine.receipt import Receipt
 from engine.types import ModelInfo, RequestId
 
 if TYPE_CHECKING:
@@ -56,7 +57,10 @@ class EngineBridge(QObject):
     request_finished = Signal(object)  # RequestFinished
     request_failed = Signal(str, object)  # request, ErrorInfo
     prompt_measured = Signal(object)  # PromptMeasured
+    tokens_counted = Signal(str, int)  # request, output tokens so far
     cache_changed = Signal(object)  # CacheChanged, or None where no model is loaded that could remember anything
+    plan_reduced = Signal(str, str)  # path, what changed
+    devices_read = Signal(object)  # DevicesRead
 
     _event_queued = Signal()
 
@@ -66,7 +70,9 @@ class EngineBridge(QObject):
         self._shown: dict[RequestId, LiveText] = {}
         self._pending: dict[RequestId, LiveText] = {}
         self._model: ModelInfo | None = None
+        self._receipt: Receipt | None = None
         self._cache: events.CacheChanged | None = None
+        self._devices: events.DevicesRead | None = None
         self._ended: deque[RequestId] = deque(maxlen=_N_ENDED_KEPT)
         self._flush_timer = QTimer(self, singleShot=True, interval=FLUSH_INTERVAL_MS)
         self._flush_timer.timeout.connect(self._flush_all)
@@ -91,9 +97,19 @@ class EngineBridge(QObject):
         return self._model
 
     @property
+    def receipt(self) -> Receipt | None:
+        """What the loaded model takes; None while none is loaded, and for a server's."""
+        return self._receipt
+
+    @property
     def cache(self) -> events.CacheChanged | None:
         """What ``cache_changed`` told last."""
         return self._cache
+
+    @property
+    def devices(self) -> events.DevicesRead | None:
+        """What ``devices_read`` told last of the model that is loaded."""
+        return self._devices
 
     def close(self) -> None:
         """Tell nothing more. A second time does nothing."""
@@ -118,6 +134,7 @@ class EngineBridge(QObject):
     @_apply.register
     def _(self, event: events.TokensEmitted) -> None:
         self._shown.setdefault(event.request_id, LiveText())
+        self.tokens_counted.emit(event.request_id, event.n_tokens)
         arrived = LiveText(event.text, event.reasoning)
         self._pending[event.request_id] = self._pending.get(event.request_id, LiveText()) + arrived
         if not self._flush_timer.isActive():
@@ -151,13 +168,22 @@ class EngineBridge(QObject):
         self._set_cache(event)
 
     @_apply.register
+    def _(self, event: events.DevicesRead) -> None:
+        self._devices = event
+        self.devices_read.emit(event)
+
+    @_apply.register
+    def _(self, event: events.PlanReduced) -> None:
+        self.plan_reduced.emit(event.path, event.sentence)
+
+    @_apply.register
     def _(self, event: events.ModelLoading) -> None:
         self._forget_model()
         self.model_loading.emit(event.path, event.progress)
 
     @_apply.register
     def _(self, event: events.ModelLoaded) -> None:
-        self._model = event.info
+        self._model, self._receipt = event.info, event.receipt
         self.model_loaded.emit(event.info)
 
     @_apply.register
@@ -176,7 +202,7 @@ class EngineBridge(QObject):
         self.engine_failed.emit(event.path, event.error, event.restarting)
 
     def _forget_model(self) -> None:
-        self._model = None
+        self._model = self._receipt = self._devices = None
         self._set_cache(None)
 
     def _set_cache(self, cache: events.CacheChanged | None) -> None:

@@ -105,6 +105,7 @@ class Start(QObject):
         self._bridge = EngineBridge(self._services.engine)
         self._api = ApiBridge(self._services.api)
         self._window.attach(self._services, self._bridge, self._api)
+        self._services.downloads.start()  # what the last run left
         problem = self._settings_problem or self._services.settings.problem
         if problem is not None:
             self._window.show_error("settings", problem)

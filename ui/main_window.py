@@ -6,6 +6,7 @@ import base64
 import binascii
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QByteArray, QSize, Qt, QTimer, Signal
@@ -16,7 +17,7 @@ from ui.chat.view import ChatView
 from ui.tasks import Operation
 from ui.theme import theme
 from ui.widgets.banner import BannerAction, BannerArea, BannerText, details_action
-from ui.widgets.rail import Rail
+from ui.widgets.rail import Rail, SignButton
 
 if TYPE_CHECKING:
     from app.api.service import ApiState
@@ -27,6 +28,10 @@ if TYPE_CHECKING:
     from ui.bridge import ApiBridge, EngineBridge
     from ui.chat.conversations import ConversationsControl
     from ui.chat.model_control import ModelControl
+    from ui.library.place import LibraryPlace
+    from ui.monitor.history import History
+    from ui.monitor.view import MonitorView
+    from ui.plan.control import LoadControl
     from ui.preferences.view import PreferencesView
 
 _PRELOAD_DELAY_MS = 300
@@ -54,11 +59,17 @@ class MainWindow(QMainWindow):
         self._chat = ChatView()
         self._preferences: PreferencesView | None = None
         self._api_view: ApiView | None = None
+        self._library: LibraryPlace | None = None
+        self._monitor: MonitorView | None = None
+        self._history: History | None = None
+        self._loads: LoadControl | None = None
         self._preload_timer = QTimer(self, singleShot=True, interval=_PRELOAD_DELAY_MS)
         self._pages = QStackedWidget()
         self._pages.addWidget(self._chat)
         self._rail = Rail()
         self._rail.chat.clicked.connect(self._show_chat)
+        self._rail.library.clicked.connect(self._show_library)
+        self._rail.monitor.clicked.connect(self._show_monitor)
         self._rail.api.clicked.connect(self._show_api)
         self._rail.preferences.clicked.connect(self._show_preferences)
         self._build()
@@ -71,18 +82,24 @@ class MainWindow(QMainWindow):
         from ui.chat.conversations import ConversationsControl
         from ui.chat.model_control import ModelControl
         from ui.chat.page import ChatPage
+        from ui.library.place import LibraryPlace
+        from ui.monitor.history import History
+        from ui.plan.control import LoadControl
         from ui.widgets.transcript import Transcript, preload
 
         queue = services.io.serial("window")
         self._services = services
         self._bridge = bridge
         self._api = api
-        api.state_changed.connect(self._show_api_state)
-        self._show_api_state(api.state)
+        api.state_changed.connect(partial(_show_api_state, self._rail.api))
+        _show_api_state(self._rail.api, api.state)
+        self._history = History(bridge, self)
+        self._library = LibraryPlace(services, self._rail.library, self)
+        self._library.load_wanted.connect(self._chat_with)
         self._conversations = ConversationsControl(self._chat.sidebar, services.chats, services.settings, bridge, queue)
-        self._models = ModelControl(
-            self._chat, services.session, services.library, bridge, services.io.serial("models")
-        )
+        models = services.io.serial("models")
+        self._loads = LoadControl(self, services.planner, services.settings, bridge, services.io.serial("plans"))
+        self._models = ModelControl(self._chat, services.session, services.library, bridge, self._loads, models)
         ChatPage(self._chat, Transcript(), services, bridge, self._conversations, self._models, queue)
         self._conversations.start()
         self._models.start()
@@ -151,7 +168,9 @@ class MainWindow(QMainWindow):
             ("Ctrl+F", lambda: self._on_chat(self._chat.sidebar.search.setFocus)),
             ("Ctrl+K", self._open_picker),
             ("Ctrl+1", lambda: self._on_chat(self._chat.composer.focus)),
-            ("Ctrl+2", self._show_api),
+            ("Ctrl+2", self._show_library),
+            ("Ctrl+3", self._show_monitor),
+            ("Ctrl+4", self._show_api),
             ("Ctrl+,", self._show_preferences),
             ("Ctrl+L", lambda: self._on_chat(self._chat.composer.focus)),
             ("F2", lambda: self._on_chat(self._chat.rename)),
@@ -196,33 +215,72 @@ class MainWindow(QMainWindow):
             MemoryControl(view, services, self._bridge)
         return view
 
+    def _show_library(self) -> None:
+        if self._library is not None:
+            view = self._library.view
+            self._pages.addWidget(view)
+            self._pages.setCurrentWidget(view)
+            self._rail.check(self._rail.library)
+            view.focus()
+
+    def _chat_with(self, model_id: str) -> None:
+        if self._models is not None:
+            self._on_chat(self._chat.composer.focus)
+            self._models.load(model_id)
+
+    def _show_monitor(self) -> None:
+        if self._monitor is None and self._services and self._bridge and self._history:
+            self._monitor = _make_monitor(self._services, self._bridge, self._history)
+            self._monitor.how.clicked.connect(self._show_how)
+            self._pages.addWidget(self._monitor)
+        if self._monitor is not None:
+            self._pages.setCurrentWidget(self._monitor)
+            self._rail.check(self._rail.monitor)
+
+    def _show_how(self) -> None:
+        model = self._services.session.local_model if self._services is not None else None
+        if model is not None and self._loads is not None:
+            self._loads.open(model)
+
     def _show_api(self) -> None:
         if self._api_view is None and self._services is not None and self._bridge is not None and self._api is not None:
-            self._api_view = self._make_api(self._services, self._bridge, self._api)
+            self._api_view = _make_api(self._services, self._bridge, self._api)
             self._pages.addWidget(self._api_view)
         if self._api_view is not None:
             self._pages.setCurrentWidget(self._api_view)
             self._rail.check(self._rail.api)
 
-    def _make_api(self, services: Services, bridge: EngineBridge, api: ApiBridge) -> ApiView:
-        from ui.api.page import ApiPage
-        from ui.api.view import ApiView
-
-        view = ApiView()
-        ApiPage(view, services, bridge, api, services.io.serial("models"))
-        return view
-
-    def _show_api_state(self, state: ApiState) -> None:
-        """Seen from every page: that others may be using this machine."""
-        if state.url is not None:
-            self._rail.api.show_sign("accent", f"The API is on at {state.lan_url or state.url}")
-        elif state.error is not None:
-            self._rail.api.show_sign("bad", "The API is not running")
-        else:
-            self._rail.api.show_sign(None)
-
     def _banners(self) -> BannerArea:
-        for view in (self._preferences, self._api_view):
+        library = self._library.known_view if self._library is not None else None
+        for view in (self._preferences, self._api_view, self._monitor, library):
             if view is not None and self._pages.currentWidget() is view:
                 return view.banners
         return self._chat.banners
+
+
+def _make_monitor(services: Services, bridge: EngineBridge, history: History) -> MonitorView:
+    from ui.monitor.page import MonitorPage
+    from ui.monitor.view import MonitorView
+
+    view = MonitorView()
+    MonitorPage(view, services, bridge, history, services.io.serial("plans"))
+    return view
+
+
+def _make_api(services: Services, bridge: EngineBridge, api: ApiBridge) -> ApiView:
+    from ui.api.page import ApiPage
+    from ui.api.view import ApiView
+
+    view = ApiView()
+    ApiPage(view, services, bridge, api, services.io.serial("models"))
+    return view
+
+
+def _show_api_state(sign: SignButton, state: ApiState) -> None:
+    """Seen from every page: that others may be using this machine."""
+    if state.url is not None:
+        sign.show_sign("accent", f"The API is on at {state.lan_url or state.url}")
+    elif state.error is not None:
+        sign.show_sign("bad", "The API is not running")
+    else:
+        sign.show_sign(None)

@@ -6,11 +6,11 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from app.api.errors import RETRY_AFTER_S, ApiError, from_engine
-from app.api.models import ANY, Catalogue, ServedModel, make_catalogue, served_model
+from app.api.models import ANY, Catalogue, ServedModel, is_same_file, make_catalogue, served_model
 from app.api.requests import ModelState, Requests
 from app.library import Library, ModelEntry
 from app.pool import Lease, ModelPool, NotLoaded
@@ -202,9 +202,12 @@ class PoolEngines:
     def _read(self) -> Catalogue:
         """Thread: any; blocks on the disk."""
         entries, state = self._library.entries(), self._pool.primary.state
-        if state is not None and all(entry.path != state.entry.path for entry in entries):
-            entries.append(state.entry)
-        return make_catalogue(entries)
+        if state is None:
+            return make_catalogue(entries)
+        path = state.entry.path
+        # By the name that the pool knows it by, where one of the two leads through a link: it is not loaded twice.
+        known = [replace(entry, path=path) if is_same_file(entry.path, path) else entry for entry in entries]
+        return make_catalogue(known if any(entry.path == path for entry in known) else [*known, state.entry])
 
 
 def _refused(refusal: NotLoaded) -> ApiError:

@@ -96,6 +96,7 @@ _KINDS = {
     "EngineBusy": (503, "busy"),
     "NoModel": (503, "model_not_loaded"),
     "ModelFileError": (503, "model_not_loaded"),
+    "ModelNotSupported": (503, "model_not_loaded"),
     "OutOfMemory": (503, "out_of_memory"),
     "EngineStopped": (500, "engine_stopped"),
     "RequestStopped": (400, "request_stopped"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -118,6 +119,11 @@ def make_catalogue(entries: Iterable[ModelEntry]) -> Catalogue:
         name = f"{model.name} ({unique_id})" if n_named[model.name] > 1 else model.name
         listed.append((replace(model, id=unique_id, name=name), entry))
     return Catalogue(tuple(listed))
+
+
+def is_same_file(one: Path, other: Path) -> bool:
+    """Also where one of the names leads through a link."""
+    return one == other or os.path.realpath(one) == os.path.realpath(other)
 
 
 def _changed_s(path: Path) -> int:

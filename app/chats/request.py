@@ -6,11 +6,15 @@ from collections.abc import Iterable, Sequence
 
 from app.chats.types import Message, request_id_of
 from app.settings import Settings
-from engine.types import ChatMessage, GenerationRequest, Overflow, Role, SamplingParams
+from engine.types import AdapterUse, ChatMessage, GenerationRequest, Overflow, Role, SamplingParams
 
 
 def build_request(
-    answer: Message, path: Iterable[Message], settings: Settings, overflow: Overflow | None = None
+    answer: Message,
+    path: Iterable[Message],
+    settings: Settings,
+    overflow: Overflow | None = None,
+    adapters: tuple[AdapterUse, ...] = (),
 ) -> GenerationRequest:
     """``overflow`` None is what the settings say."""
     return GenerationRequest(
@@ -19,6 +23,7 @@ def build_request(
         SamplingParams(temperature=settings.temperature),
         conversation=str(answer.conversation_id),
         overflow=overflow or settings.overflow,
+        adapters=adapters,
     )
 
 

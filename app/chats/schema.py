@@ -43,6 +43,13 @@ MIGRATIONS: tuple[Migration, ...] = (
     ),
     # What a model thought, as JSON. It stands behind the content, where a table can grow without being written anew.
     ("ALTER TABLE messages ADD COLUMN reasoning TEXT",),
+    # Which LoRA adapters a conversation is answered with, as JSON.
+    (
+        """CREATE TABLE adapters (
+            conversation_id INTEGER PRIMARY KEY REFERENCES conversations (id) ON DELETE CASCADE,
+            uses TEXT NOT NULL
+        )""",
+    ),
 )
 """Migration n leads from user_version n to n + 1. Released ones never change."""
 
@@ -51,6 +58,7 @@ ALL_COLUMNS = (
     "SELECT id, title, created_at_s, updated_at_s, activity, active_leaf_id, deleted_at_s FROM conversations LIMIT 0",
     "SELECT id, conversation_id, parent_id, role, state, created_at_s, stats, error, content, reasoning"
     " FROM messages LIMIT 0",
+    "SELECT conversation_id, uses FROM adapters LIMIT 0",
 )
 """What a current file can answer."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import replace
 
@@ -34,7 +34,7 @@ from engine.events import (
     RequestStarted,
     TokensEmitted,
 )
-from engine.types import FinishReason, Overflow
+from engine.types import AdapterUse, FinishReason, Overflow
 
 _logger = logging.getLogger(__name__)
 
@@ -54,8 +54,11 @@ class ChatService:
         settings: SettingsStore,
         io: IoPool | None = None,
         clock: Callable[[], float] = time.monotonic,
+        fits: Callable[[AdapterUse], bool] = lambda _use: True,
     ) -> None:
+        """``fits`` tells whether an adapter belongs to the model that answers now; others are left out."""
         self._store = store
+        self._fits = fits
         self._engine = engine
         self._settings = settings
         self._io = IoPool(n_threads=1) if io is None else io
@@ -106,6 +109,14 @@ class ChatService:
         pinned = self._settings.current.pinned_conversations
         self._settings.update(pinned_conversations=tuple(known for known in pinned if known not in purged))
         self._drop_purged()
+
+    def adapters(self, conversation_id: int) -> tuple[AdapterUse, ...]:
+        """The LoRA adapters that a conversation is answered with, where they belong to the model."""
+        return self._store.adapters(conversation_id)
+
+    def set_adapters(self, conversation_id: int, uses: Sequence[AdapterUse]) -> None:
+        """From the next answer on. Raises InvalidRequest where there is no such conversation."""
+        self._store.set_adapters(conversation_id, uses)
 
     def pin(self, conversation_id: int, is_pinned: bool) -> None:
         """Keep what the model has read of a conversation longest, or no longer. Returns at once."""
@@ -199,7 +210,8 @@ class ChatService:
 
     def _submit(self, answer: Message, model_name: str | None, overflow: Overflow | None) -> Thread:
         question_path = [self._live_message(message) for message in self._store.path_to(answer.id)[:-1]]
-        request = build_request(answer, question_path, self._settings.current, overflow)
+        uses = tuple(filter(self._fits, self._store.adapters(answer.conversation_id)))
+        request = build_request(answer, question_path, self._settings.current, overflow, uses)
         self._live.begin(answer.id, answer.conversation_id, model_name)
         try:
             self._engine.submit(request)
@@ -350,6 +362,7 @@ def _stats(event: RequestFinished, model_name: str | None, n_dropped: int, is_re
         event.reuse,
         timings.queued_s,
         is_remote,
+        event.drafting,
     )
 
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import logging
 import sqlite3
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+
+import msgspec
 
 from app.chats.database import Database
 from app.chats.rows import (
@@ -23,7 +25,7 @@ from app.chats.titles import NEW_TITLE, title_from
 from app.chats.tree import MessageTree
 from app.chats.types import AnswerUpdate, ConversationSummary, Message, MessageState, Thread
 from engine.errors import BugError, ErrorInfo, InvalidRequest
-from engine.types import Role
+from engine.types import AdapterUse, Role
 
 _MAX_RENAMED_LENGTH = 200
 
@@ -96,6 +98,25 @@ class ChatStore:
         with self._database.write() as connection:
             _summary(connection, conversation_id)
             connection.execute("UPDATE conversations SET title = ? WHERE id = ?", (title, conversation_id))
+
+    def adapters(self, conversation_id: int) -> tuple[AdapterUse, ...]:
+        """Those that are switched on for it; none where what was kept makes no sense."""
+        with self._database.read() as connection:
+            query = "SELECT uses FROM adapters WHERE conversation_id = ?"
+            row = connection.execute(query, (conversation_id,)).fetchone()
+        try:
+            return msgspec.json.decode(row[0], type=tuple[AdapterUse, ...]) if row is not None else ()
+        except (ValueError, TypeError):
+            return ()
+
+    def set_adapters(self, conversation_id: int, uses: Sequence[AdapterUse]) -> None:
+        """Raises InvalidRequest where there is no such conversation."""
+        with self._database.write() as connection:
+            _summary(connection, conversation_id)
+            connection.execute("DELETE FROM adapters WHERE conversation_id = ?", (conversation_id,))
+            if uses:
+                row = (conversation_id, msgspec.json.encode(tuple(uses)).decode())
+                connection.execute("INSERT INTO adapters VALUES (?, ?)", row)
 
     def delete(self, conversation_id: int) -> None:
         with self._database.write() as connection:

@@ -7,7 +7,7 @@ from enum import StrEnum
 
 from engine.errors import ErrorInfo
 from engine.reuse import ReuseReport
-from engine.types import FinishReason, RequestId, Role
+from engine.types import DraftReport, FinishReason, RequestId, Role
 
 _REQUEST_PREFIX = "message-"
 
@@ -52,6 +52,7 @@ class AnswerStats:
     reuse: ReuseReport | None = None
     queued_s: float | None = None
     is_remote: bool = False
+    drafting: DraftReport | None = None
 
 
 @dataclass(frozen=True, slots=True)

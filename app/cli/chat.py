@@ -8,6 +8,7 @@ from collections.abc import Callable
 from app.cli.dialogue import Dialogue, EngineError
 from app.cli.terminal import EXIT_DONE, EXIT_FAILED, EXIT_INTERRUPTED, Terminal
 from app.library import Library, ModelEntry
+from app.partners import draft_config
 from app.paths import Paths
 from app.session import cache_config, first_usable
 from app.settings import Settings, SettingsStore
@@ -36,7 +37,8 @@ def run(
 ) -> int:
     """Chat until the input ends. Raises KnownError where no model can be loaded, or a single answer fails."""
     settings = SettingsStore(paths.settings_file).current
-    model = _choose(Library(paths), arguments.model, settings.last_model)
+    library = Library(paths)
+    model = _choose(library, arguments.model, settings.last_model)
     is_dialogue = arguments.prompt is None and terminal.is_interactive
     question = "" if is_dialogue else _single_question(arguments.prompt, terminal)
     if not is_dialogue and not question.strip():
@@ -45,7 +47,12 @@ def run(
     engine = make_engine()
     dialogue = Dialogue(
         engine,
-        LoadSpec(str(model.path), EngineConfig(n_ctx=settings.n_ctx), cache_config(settings, paths.kv_pages)),
+        LoadSpec(
+            str(model.path),
+            EngineConfig(n_ctx=settings.n_ctx),
+            cache_config(settings, paths.kv_pages),
+            draft_config(settings, library, model),
+        ),
         SamplingParams(temperature=settings.temperature),
         _Screen(terminal, model.name),
         _system_messages(settings),

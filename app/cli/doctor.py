@@ -33,6 +33,8 @@ def _text(report: Report) -> str:
         parts.append("What is wrong:\n" + "\n".join(f"- {p.text}\n  {p.hint}" for p in report.problems))
     else:
         parts.append("Nothing is wrong.")
+    if report.gains:
+        parts.append("What would make it faster:\n" + "\n".join(f"- {gain}" for gain in report.gains))
     return "\n\n".join(parts) + "\n"
 
 

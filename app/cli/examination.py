@@ -14,6 +14,7 @@ from pathlib import Path
 import msgspec
 import psutil
 
+from app.cli.gains import Hardware, gains
 from app.library.starter import STARTER_FILE_NAME
 from app.paths import Paths
 from engine.backend.devices import EngineBuild, probe_engine
@@ -69,6 +70,8 @@ class Report(msgspec.Struct, frozen=True):
     starter_model: str | None
     display: str | None
     problems: tuple[ErrorInfo, ...]
+    gains: tuple[str, ...] = ()
+    """What would make it faster."""
 
 
 def examine(paths: Paths, version: str, environ: Mapping[str, str]) -> Report:
@@ -93,6 +96,7 @@ def examine(paths: Paths, version: str, environ: Mapping[str, str]) -> Report:
             *(problem for folder in folders for problem in _folder_problems(folder)),
             *_starter_problems(starter),
         ),
+        gains=gains(engine, Hardware.of_this_machine(environ)),
     )
 
 

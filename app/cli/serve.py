@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING
 
 from app.cli.terminal import EXIT_DONE, EXIT_USAGE, Terminal
 from app.library import Library, ModelEntry
+from app.partners import draft_config
 from app.paths import Paths
 from app.session import cache_config, first_usable
 from app.settings import Settings, SettingsStore
 from engine.client import EngineClient
-from engine.config import CacheConfig, EngineConfig, LoadSpec
+from engine.config import CacheConfig, DraftConfig, EngineConfig, LoadSpec
 from engine.errors import ErrorInfo, KnownError, ModelFileError
 from engine.events import EngineFailed, Event, LoadFailed, ModelLoaded, ModelLoading
 from engine.types import SamplingParams
@@ -32,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--host", default="127.0.0.1", metavar="ADDRESS", help="where to listen (default: %(default)s)")
     parser.add_argument("--port", type=_port, default=8080, metavar="N", help="the port (default: %(default)s)")
     parser.add_argument("--model", metavar="PATH|ID", help="the model to begin with; the last one if left out")
-    parser.add_argument("--draft", metavar="PATH|ID", help="a small model that drafts for it (not in this version)")
+    parser.add_argument("--draft", metavar="PATH|ID", help="a small model that guesses for it; the best if left out")
     parser.add_argument("--context", type=_positive, metavar="N", help="tokens of context for each request")
     parser.add_argument("--parallel", type=_positive, metavar="N", help="how many requests are answered at a time")
     parser.add_argument("--no-auth", action="store_true", help="ask clients for no key; on this machine only")
@@ -49,6 +50,7 @@ def run(
         return EXIT_USAGE
     library = Library(paths)
     model = _choose(library, arguments.model, settings.last_model)
+    drafting = draft_config(settings, library, model, arguments.draft)
 
     from app.api.server import Listener
 
@@ -59,7 +61,7 @@ def run(
             return EXIT_USAGE
         key_file = None if arguments.no_auth else _key_file(paths)
         cache = cache_config(settings, paths.kv_pages)
-        serving = _Serving(listener, key_file, library, model, settings, config, cache, terminal)
+        serving = _Serving(listener, key_file, library, model, settings, config, cache, drafting, terminal)
         engine = make_engine()
         try:
             asyncio.run(serving.run(engine, make_engine))
@@ -82,6 +84,7 @@ class _Serving:
     settings: Settings
     config: EngineConfig
     cache: CacheConfig
+    drafting: DraftConfig
     terminal: Terminal
     _is_announced: bool = False
     _error: ErrorInfo | None = None
@@ -104,7 +107,7 @@ class _Serving:
         loop = asyncio.get_running_loop()
         unsubscribe = engine.subscribe(lambda event: self._watch(event, server, key, loop))
         try:
-            engine.load(LoadSpec(str(self.model.path), self.config, self.cache))
+            engine.load(LoadSpec(str(self.model.path), self.config, self.cache, self.drafting))
             await server.serve([self.listener.socket])
         finally:
             unsubscribe()
@@ -120,7 +123,7 @@ class _Serving:
         return ModelPool(
             Primary(engine, lambda: self.model),
             make_engine,
-            lambda entry: spec_for_clients(entry, self.config, self.cache),
+            lambda entry: spec_for_clients(entry, self.config, self.cache, self.drafting),
             SystemMemory(),
             lambda: PoolLimits.of(self.settings),
         )
@@ -171,8 +174,6 @@ def _engine_config(arguments: argparse.Namespace, settings: Settings) -> EngineC
 
 
 def _wrong_usage(arguments: argparse.Namespace, config: EngineConfig) -> str | None:
-    if arguments.draft is not None:
-        return "This version of Hearth has no draft models yet. Leave --draft out."
     return config.problem()
 
 

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import logging
 import re
+import threading
+from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
 
 from app.files import write_atomically
-from engine.gguf import GgufHeader, check_loadable, read_header
+from engine.errors import ErrorInfo, ModelFileError
+from engine.gguf.summary import HeaderSummary
+from engine.probe.parent import Examiner
 
 _logger = logging.getLogger(__name__)
 
@@ -21,84 +25,95 @@ _FILE_ENDINGS = re.compile(
 _EMPTY_NAMES = {"", "model", "ggml model", "ggml", "gguf"}
 
 
-class ModelFacts(msgspec.Struct, frozen=True):
-    name: str
-    architecture: str
-    quantization: str
-    n_params: int
-    n_ctx_train: int
-
-
-class _Remembered(msgspec.Struct, frozen=True):
-    """The facts of a file of that size, last changed at that time. ``loadable``: it was checked for loading, too."""
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """A file changed when any of these did. ``changed_ns`` also tells of permissions, but not after a copy."""
 
     size_bytes: int
     modified_ns: int
-    loadable: bool
-    facts: ModelFacts
+    changed_ns: int
+
+    @property
+    def modified_s(self) -> float:
+        return self.modified_ns / 1e9
+
+
+class _Remembered(msgspec.Struct, frozen=True):
+    """What a file of that size said, last changed at that time. ``is_part``: it was not checked for loading."""
+
+    size_bytes: int
+    modified_ns: int
+    is_part: bool
+    summary: HeaderSummary
+
+    def is_of(self, identity: Identity) -> bool:
+        return (self.size_bytes, self.modified_ns) == (identity.size_bytes, identity.modified_ns)
 
 
 class FactsCache:
-    """Facts by path; a header is read again when size or time of its file have changed. Thread: one at a time.
+    """Facts by path; a header is read again when size or time of its file have changed. Thread: any.
 
-    Only good news is remembered: what this version cannot load, the next one may.
+    Good news is kept on disk. Bad news is remembered only here: what this version cannot load, the next one may.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, examine: Examiner) -> None:
         """``path`` is where the facts are kept. It may be deleted at any time."""
         self._path = path
-        self._remembered = _load(path)
-        self._kept = set(self._remembered)
-        self._used: set[str] = set()
+        self._examine = examine
+        self._lock = threading.Lock()
+        self._good = _load(path)
+        self._kept = dict(self._good)
+        self._bad: dict[str, tuple[Identity | None, ErrorInfo]] = {}
 
-    def facts_of(self, path: Path, *, to_load: bool) -> ModelFacts:
-        """``to_load`` is for what llama.cpp opens first, and not for later parts of a model. Raises ModelFileError."""
-        key = str(path)
-        self._used.add(key)
-        size_bytes, modified_ns = _identity(path)
-        known = self._remembered.get(key)
-        same = known is not None and (known.size_bytes, known.modified_ns) == (size_bytes, modified_ns)
-        if known is not None and same and known.loadable >= to_load:
-            return known.facts
-        header = read_header(path)
-        if to_load:
-            check_loadable(header)
-        facts = _facts(header)
-        self._remembered[key] = _Remembered(size_bytes, modified_ns, to_load, facts)
-        self._kept.discard(key)
-        return facts
+    def known(self, path: Path, identity: Identity | None, *, is_part: bool) -> HeaderSummary | ErrorInfo | None:
+        """Without reading anything: what the file says, why it is of no use, or None for what is not known yet."""
+        with self._lock:
+            good, bad = self._good.get(str(path)), self._bad.get(str(path))
+        if good is not None and identity is not None and good.is_of(identity):
+            return good.summary if is_part or not good.is_part else None
+        return bad[1] if bad is not None and bad[0] == identity else None
 
-    def save(self) -> None:
-        """Keep what was asked for since the last time and forget the rest. A disk that refuses costs time only."""
-        self._remembered = {key: self._remembered[key] for key in self._used if key in self._remembered}
-        self._used = set()
-        if self._kept == self._remembered.keys():
-            return
+    def read(self, path: Path, name: str, *, is_part: bool, by_llama: bool = False) -> HeaderSummary | ErrorInfo:
+        """Read it now. Blocks."""
+        identity = identity_of(path)
         try:
-            write_atomically(self._path, msgspec.json.encode(self._remembered))
+            summary = self._examine(path, name, is_part=is_part, by_llama=by_llama)
+        except ModelFileError as error:
+            problem = ErrorInfo.of(error)
+            with self._lock:
+                self._good.pop(str(path), None)
+                self._bad[str(path)] = (identity, problem)
+            return problem
+        if identity is not None:
+            with self._lock:
+                self._bad.pop(str(path), None)
+                self._good[str(path)] = _Remembered(identity.size_bytes, identity.modified_ns, is_part, summary)
+        return summary
+
+    def save(self, in_use: set[Path]) -> None:
+        """Keep what is known of these files and forget the rest. A disk that refuses costs time only."""
+        names = {str(path) for path in in_use}
+        with self._lock:
+            self._good = {key: known for key, known in self._good.items() if key in names}
+            self._bad = {key: known for key, known in self._bad.items() if key in names}
+            if self._kept == self._good:
+                return
+            kept = dict(self._good)
+        try:
+            write_atomically(self._path, msgspec.json.encode(kept))
         except OSError as error:
             _logger.info("facts about models are not kept: %s", error)
         else:
-            self._kept = set(self._remembered)
+            self._kept = kept
 
 
-def _identity(path: Path) -> tuple[int, int]:
-    """Size and time of change; zeros where they cannot be had, for which reading the header has the words."""
+def identity_of(path: Path) -> Identity | None:
+    """None for a file that cannot be looked at, for which reading its header has the words."""
     try:
         status = path.stat()
     except (OSError, ValueError):
-        return 0, 0
-    return status.st_size, status.st_mtime_ns
-
-
-def _facts(header: GgufHeader) -> ModelFacts:
-    return ModelFacts(
-        _one_line(display_name(header.path.stem, header.name)),
-        _one_line(header.architecture),
-        header.quantization,
-        header.n_params,
-        header.n_ctx_train,
-    )
+        return None
+    return Identity(status.st_size, status.st_mtime_ns, status.st_ctime_ns)
 
 
 def display_name(stem: str, name_inside: str) -> str:
@@ -111,8 +126,10 @@ def display_name(stem: str, name_inside: str) -> str:
     return name_inside if words.casefold() in _EMPTY_NAMES and name_inside else words or stem
 
 
-def _one_line(text: str) -> str:
+def one_line(text: str) -> str:
     """Names are a stranger's text: no control characters, and not endless."""
+    if text.isprintable() and len(text) <= _MAX_NAME_LENGTH and "  " not in text and text == text.strip():
+        return text
     printable = "".join(letter if letter.isprintable() else " " for letter in text)
     return " ".join(printable.split())[:_MAX_NAME_LENGTH]
 

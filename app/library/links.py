@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import msgspec
 
 from app.files import set_aside, storage_error, write_atomically
+from app.library.types import App, Origin
 from engine.errors import ErrorInfo
 
 _logger = logging.getLogger(__name__)
 
 
 class Link(msgspec.Struct, frozen=True):
+    """``name`` is what the app calls the model whose file it is. ``companions`` are files that it keeps with it."""
+
     id: str
     path: str
+    name: str = ""
+    app: App | None = None
+    origin: Origin | None = None
+    companions: tuple[str, ...] = ()
 
 
 class _File(msgspec.Struct, frozen=True):
@@ -33,9 +40,9 @@ class LinkedFiles:
     def __iter__(self) -> Iterator[Link]:
         return iter(self._links)
 
-    def add(self, link: Link) -> None:
+    def add(self, links: Sequence[Link]) -> None:
         """Raises StorageError; nothing is added then."""
-        self._replace((*self._links, link))
+        self._replace((*self._links, *links))
 
     def remove(self, model_id: str) -> None:
         """Raises StorageError; nothing is removed then."""

@@ -12,7 +12,7 @@ import psutil
 from msgspec.structs import replace
 
 from app.library import ModelEntry
-from engine.config import CacheConfig, EngineConfig, LoadSpec
+from engine.config import CacheConfig, DraftConfig, EngineConfig, LoadSpec
 from engine.gguf import GgufArray, GgufHeader, read_header
 
 _USUAL_N_CTX = 8192
@@ -47,9 +47,11 @@ class Machine(Protocol):
         """What a further model may take without costing those that are loaded anything."""
 
 
-def spec_for_clients(entry: ModelEntry, config: EngineConfig, cache: CacheConfig) -> LoadSpec:
-    """How a model is loaded that is not the window's: it may remember a quarter as much in RAM."""
-    return LoadSpec(str(entry.path), config, replace(cache, ram_bytes=cache.ram_bytes // 4))
+def spec_for_clients(entry: ModelEntry, config: EngineConfig, cache: CacheConfig, drafting: DraftConfig) -> LoadSpec:
+    """How a model is loaded that is not the window's: it may remember a quarter as much in RAM, and drafts alone."""
+    alone = replace(drafting, model=None)
+    kept = replace(cache, ram_bytes=cache.ram_bytes // 4)
+    return LoadSpec(str(entry.path), config, kept, alone, name=entry.load_name)
 
 
 class SystemMemory:

@@ -7,14 +7,14 @@ import logging
 import math
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import ExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Protocol, TypeVar
 
 from app.library import ModelEntry
 from app.pool.errors import NotLoaded, closing, no_place, no_room, none_allowed, too_many
-from app.pool.memory import Machine
+from app.pool.memory import Machine, Weight
 from app.pool.primary import Primary, PrimaryState
 from app.pool.slot import Lease, Slot
 from app.settings import Settings
@@ -22,6 +22,7 @@ from engine.client import EngineClient
 from engine.config import LoadSpec
 from engine.errors import ErrorInfo, KnownError
 from engine.events import EngineFailed, Event, LoadFailed, ModelLoaded
+from engine.plan import CPU_DEVICE
 from engine.types import ModelInfo
 
 _logger = logging.getLogger(__name__)
@@ -85,7 +86,7 @@ class ModelPool:
         limits: Callable[[], PoolLimits] = PoolLimits,
         offload: Offload = asyncio.to_thread,
     ) -> None:
-        """``limits`` and ``spec_of`` are asked anew for each load."""
+        """``limits`` and ``spec_of`` are asked anew for each load; ``spec_of`` may block."""
         self.primary = primary
         self._make_client = make_client
         self._spec_of = spec_of
@@ -145,6 +146,11 @@ class ModelPool:
             return state.info
         slot = self._slots.get(entry.path)
         return slot.info if slot is not None else None
+
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """The files of the models that are held for clients. Thread: any."""
+        return tuple(self._slots)
 
     def held(self) -> list[Held]:
         """The primary engine's model, then those for clients, the one used last first."""
@@ -211,7 +217,8 @@ class ModelPool:
     async def _yield_to(self, entry: ModelEntry) -> None:
         """What the user loads goes first: idle models make room for it as far as they can."""
         try:
-            weight = await self._offload(partial(self._machine.weigh, entry, self._spec_of(entry).config))
+            spec = await self._offload(partial(self._spec_of, entry))
+            weight = await self._offload(partial(_weigh, self._machine, entry, spec))
         except KnownError:
             return  # its engine tells
         self._primary_bytes = weight.needed_bytes
@@ -304,8 +311,8 @@ class ModelPool:
 
     async def _load(self, slot: Slot) -> None:
         """Raises NotLoaded, and KnownError where the file cannot be read."""
-        spec = self._spec_of(slot.entry)
-        slot.weight = await self._offload(partial(self._machine.weigh, slot.entry, spec.config))
+        spec = await self._offload(partial(self._spec_of, slot.entry))
+        slot.weight = await self._offload(partial(_weigh, self._machine, slot.entry, spec))
         async with self._turn:
             error: ErrorInfo | None = self._known_failure(slot)
             if error is not None:
@@ -384,6 +391,13 @@ class ModelPool:
         if slot.error is not None and slot.loading is None:
             self._remember_failure(slot, slot.error)
             self._end(slot)
+
+
+def _weigh(machine: Machine, entry: ModelEntry, spec: LoadSpec) -> Weight:
+    """What it takes of the machine's memory: what is planned for it, or an estimate where nothing is. Blocks."""
+    weight = machine.weigh(entry, spec.config)
+    planned = [share.total_bytes for share in spec.planned if share.device == CPU_DEVICE]
+    return replace(weight, needed_bytes=sum(planned)) if planned else weight
 
 
 def _fewest(idle: Sequence[Slot], missing_bytes: int, n_excess: int) -> list[Slot]:

@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from engine.cells import Cells, KvLayout
+from engine.config import LoadSpec
+from engine.receipt import DeviceMemory, Receipt
 from engine.step import StepPlan, StepResult
-from engine.types import ModelInfo, RequestId, SamplingParams, TokenId
+from engine.types import AdapterUse, ModelInfo, RequestId, SamplingParams, TokenId
 
 
 class Vocab(Protocol):
@@ -81,6 +83,43 @@ class Embedder(Protocol):
         """Give the memory back until the next batch."""
 
 
+class Adapters(Protocol):
+    """What can be put over the model's weights. Thread: the engine's."""
+
+    def check(self, uses: Sequence[AdapterUse]) -> None:
+        """Have them ready. Raises ModelFileError for one that does not fit."""
+
+    def apply(self, uses: Sequence[AdapterUse]) -> None:
+        """Compute with exactly these from now on, which were checked; the cells are empty afterwards."""
+
+
+class Draft(Protocol):
+    """A small model that guesses what the target will say, with cells of its own. Thread: the target's.
+
+    Its sequences are not the target's. ``read`` computes tokens; ``guess`` draws, in each of the plan's rounds, with
+    copies of the samplers that the target has for these requests.
+    """
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def n_vocab(self) -> int: ...
+
+    @property
+    def layout(self) -> KvLayout: ...
+
+    @property
+    def cells(self) -> Cells: ...
+
+    def read(self, plan: StepPlan) -> StepResult: ...
+
+    def guess(self, plan: StepPlan) -> StepResult: ...
+
+    def time_rows(self, n_rows: int) -> float:
+        """As ``Backend.time_rows``."""
+
+
 class Backend(Protocol):
     """A loaded model with its context. Thread: the engine's, but for :meth:`interrupt`."""
 
@@ -102,6 +141,9 @@ class Backend(Protocol):
     @property
     def embedder(self) -> Embedder: ...
 
+    @property
+    def adapters(self) -> Adapters: ...
+
     def open_sampler(self, request_id: RequestId, params: SamplingParams, history: Sequence[TokenId]) -> None:
         """Make the sampling chain of a request; the tokens of ``history`` count for penalties."""
 
@@ -116,7 +158,26 @@ class Backend(Protocol):
     def time_batch(self, n_tokens: int, n_threads: int) -> float:
         """Seconds that a batch of so many tokens takes. The cells must be empty, and are empty afterwards."""
 
+    def time_rows(self, n_rows: int) -> float:
+        """The same for a batch in which every token yields one, with the threads that are set. At most 32."""
+
+    @property
+    def draft(self) -> Draft | None:
+        """The model that guesses for this one, once it is loaded."""
+
+    def load_draft(self, spec: LoadSpec) -> None:
+        """Load the model that guesses. Raises ModelFileError, OutOfMemory, InvalidRequest; nothing has changed then."""
+
+    def receipt(self) -> Receipt:
+        """What was taken until now, beside what was planned. Asks the devices what they have left."""
+
+    def read_memory(self) -> tuple[DeviceMemory, ...]:
+        """What every device has left now. Thread: any."""
+
     def interrupt(self) -> None:
         """Make the decode that runs now end early, unless it is over in a moment anyway. Thread: any."""
+
+    def hurry(self) -> None:
+        """Make it end with the round that is computed now. Thread: any."""
 
     def close(self) -> None: ...

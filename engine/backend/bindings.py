@@ -15,12 +15,14 @@ import re
 import sys
 import types
 from collections import deque
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from engine.backend import ABORT_MARK
 
 _GGML_BASE_NAMES = ("libggml-base.so.0", "libggml-base.0.dylib", "libggml-base.dylib", "ggml-base.dll")
+_MAX_REASON = 200
 _LOG_LEVEL_WARN, _LOG_LEVEL_ERROR, _LOG_LEVEL_CONTINUE = 3, 4, 5  # enum ggml_log_level, ggml.h
 
 
@@ -60,6 +62,9 @@ class Diagnostics:
 
     def __init__(self) -> None:
         self.errors: deque[str] = deque(maxlen=30)
+        self.listener: Callable[[str], None] | None = None
+        """Gets every line, while something is loaded."""
+
         self._level = 0
         self._on_log = lib.llama_log_callback(self._log)
         self._on_abort = ctypes.CFUNCTYPE(None, ctypes.c_char_p)(self._abort)
@@ -71,13 +76,18 @@ class Diagnostics:
 
     @property
     def first_error(self) -> str:
-        """The first error since the list was cleared: the cause; what follows are its consequences. May be empty."""
+        """The first error since the list was cleared: the cause; what follows are its consequences. May be empty.
+
+        Not longer than a sentence should be: it may quote a stranger's file.
+        """
         line = self.errors[0] if self.errors else ""
-        return re.sub(r"^\w+: (error loading model: )?", "", line).rstrip(".")
+        return re.sub(r"^\w+: (error loading model: )?", "", line).rstrip(".")[:_MAX_REASON]
 
     def _log(self, level: int, text: bytes, _user_data: object) -> None:
         if level != _LOG_LEVEL_CONTINUE:
             self._level = level
+        if self.listener is not None:
+            self.listener(text.decode(errors="replace"))
         if self._level in (_LOG_LEVEL_WARN, _LOG_LEVEL_ERROR):
             os.write(2, text)
             if self._level == _LOG_LEVEL_ERROR:

@@ -12,9 +12,11 @@ import struct
 from typing import Any
 
 from engine.backend.bindings import lib
+from engine.cells import Blob
 from engine.types import SeqId
 
 _LENGTH = struct.Struct("<Q")
+_BYTES = ctypes.POINTER(ctypes.c_uint8)
 
 
 class LlamaCells:
@@ -61,7 +63,7 @@ class LlamaCells:
         self._remove(seq, 0)
         return False
 
-    def save(self, seq: SeqId, begin: int, end: int) -> bytes | None:
+    def save(self, seq: SeqId, begin: int, end: int) -> Blob | None:
         if self._is_whole:
             return self._copy(seq)
         pieces = []
@@ -76,7 +78,7 @@ class LlamaCells:
             return pieces[0]
         return b"".join(part for piece in pieces for part in (_LENGTH.pack(len(piece)), piece))
 
-    def restore(self, seq: SeqId, begin: int, end: int, data: bytes | memoryview) -> bool:
+    def restore(self, seq: SeqId, begin: int, end: int, data: Blob) -> bool:
         if self._is_whole:
             return self._put_whole(seq, end, data)
         ranges = self._pieces(begin, end)
@@ -95,18 +97,22 @@ class LlamaCells:
         step = self._n_window or end - begin
         return [(first, min(first + step, end)) for first in range(begin, end, step)]
 
-    def _copy(self, seq: SeqId) -> bytes | None:
-        size: int = lib.llama_state_seq_get_size(self._context, seq)
-        buffer = (ctypes.c_uint8 * size)()
-        n_bytes: int = lib.llama_state_seq_get_data(self._context, buffer, size, seq)
-        return bytes(buffer) if n_bytes == size else None
+    def _copy(self, seq: SeqId) -> Blob | None:
+        import numpy as np
 
-    def _put(self, seq: SeqId, data: bytes | memoryview) -> bool:
-        buffer = (ctypes.c_uint8 * len(data)).from_buffer_copy(data)
-        n_bytes: int = lib.llama_state_seq_set_data(self._context, buffer, len(data), seq)
+        size: int = lib.llama_state_seq_get_size(self._context, seq)
+        data = np.empty(size, np.uint8)  # neither zeroed nor copied again: fresh memory costs more than the copy
+        n_bytes: int = lib.llama_state_seq_get_data(self._context, data.ctypes.data_as(_BYTES), size, seq)
+        return memoryview(data).toreadonly() if n_bytes == size else None
+
+    def _put(self, seq: SeqId, data: Blob) -> bool:
+        import numpy as np
+
+        row = np.frombuffer(data, np.uint8)  # where it is
+        n_bytes: int = lib.llama_state_seq_set_data(self._context, row.ctypes.data_as(_BYTES), len(data), seq)
         return n_bytes == len(data)
 
-    def _put_whole(self, seq: SeqId, end: int, data: bytes | memoryview) -> bool:
+    def _put_whole(self, seq: SeqId, end: int, data: Blob) -> bool:
         if self._put(seq, data) and lib.llama_memory_seq_pos_max(self._memory, seq) == end - 1:
             return True
         self._remove(seq, 0)

@@ -1,45 +1,42 @@
 """What ggml can compute on, as its own registry tells: CUDA, Vulkan, Metal, ROCm, SYCL and the CPU alike.
 
 Asked in a process of its own (``python -m engine.backend.devices`` prints JSON): a GPU's driver stays loaded once it
-is asked, holds memory, and may crash.
+is asked, holds memory, and may crash. What such a process reads as free is what a worker will find: both have paid
+for the driver's own share by then.
 """
 
 from __future__ import annotations
 
-import ctypes
 import subprocess
 import sys
 from collections.abc import Mapping
-from enum import StrEnum
 from importlib import metadata
-from typing import Any
+from typing import TypeVar
 
 import msgspec
 
 from engine.errors import EngineStopped
 
-_GGML_NAMES = ("libggml.so.0", "libggml.0.dylib", "libggml.dylib", "ggml.dll")
 _HINT = "Remove the folder .venv and start again; the engine is compiled anew."
+_TIMEOUT_S = 60.0
 
-
-class DeviceKind(StrEnum):
-    """``enum ggml_backend_dev_type`` of ggml-backend.h, in its order."""
-
-    CPU = "cpu"
-    GPU = "gpu"
-    INTEGRATED_GPU = "integrated_gpu"
-    ACCELERATOR = "accelerator"
-    META = "meta"
+T = TypeVar("T")
 
 
 class Device(msgspec.Struct, frozen=True):
-    """``free_bytes`` is what the device says it has left now; a CPU's is the machine's memory."""
+    """``free_bytes`` is what the device says it has left now; a CPU's is the machine's memory.
+
+    ``kind`` is one of ``ggml.DeviceKind``. ``index`` is its place in ggml's registry, and ``backend`` the registry's
+    name of what drives it: CUDA, Vulkan, CPU.
+    """
 
     name: str
     description: str
-    kind: DeviceKind
+    kind: str
     free_bytes: int
     total_bytes: int
+    index: int = 0
+    backend: str = ""
 
 
 class EngineBuild(msgspec.Struct, frozen=True):
@@ -52,9 +49,16 @@ class EngineBuild(msgspec.Struct, frozen=True):
     devices: tuple[Device, ...]
 
 
-def probe_engine(environment: Mapping[str, str], timeout_s: float = 60.0) -> EngineBuild:
+def probe_engine(environment: Mapping[str, str], timeout_s: float = _TIMEOUT_S) -> EngineBuild:
     """Ask a child process. Blocks, for about a second where a GPU wakes up. Raises EngineStopped if it fails."""
-    command = [sys.executable, "-P", "-m", __name__]
+    return ask_child(__name__, (), environment, EngineBuild, timeout_s)
+
+
+def ask_child(
+    module: str, arguments: tuple[str, ...], environment: Mapping[str, str], answer: type[T], timeout_s: float
+) -> T:
+    """Run one of this package's programs, which prints JSON. Blocks. Raises EngineStopped if it fails in any way."""
+    command = [sys.executable, "-P", "-m", module, *arguments]
     try:
         done = subprocess.run(command, env=dict(environment), capture_output=True, timeout=timeout_s, check=False)
     except subprocess.TimeoutExpired as error:
@@ -62,64 +66,49 @@ def probe_engine(environment: Mapping[str, str], timeout_s: float = 60.0) -> Eng
     if done.returncode != 0:
         raise EngineStopped(f"The engine does not start ({_last_line(done.stderr)}).", _HINT)
     try:
-        return msgspec.json.decode(done.stdout, type=EngineBuild)
+        return msgspec.json.decode(done.stdout, type=answer)
     except msgspec.DecodeError as error:
         raise EngineStopped(f"The engine gave no list of its devices ({error}).", _HINT) from error
 
 
 def read_engine() -> EngineBuild:
     """Ask in this process. Loads llama.cpp; raises OSError or ImportError where that fails."""
-    from engine.backend.bindings import lib, library_folder, load_ggml_base
+    from engine.backend.bindings import lib
+    from engine.backend.ggml import base
 
-    base = load_ggml_base()
-    registry = next(ctypes.CDLL(str(library_folder() / n)) for n in _GGML_NAMES if (library_folder() / n).exists())
     return EngineBuild(
-        binding_version=metadata.version("llama_cpp_python"),
+        binding_version=_binding_version(),
         llama_version=lib.llama_version().decode(),
-        llama_commit=_commit(base),
+        llama_commit=base().ggml_commit().decode(),
         features=_features(lib.llama_print_system_info().decode()),
-        devices=_devices(registry, base),
+        devices=read_devices(),
     )
 
 
-def _commit(base: Any) -> str:
-    base.ggml_commit.restype = ctypes.c_char_p
-    commit: bytes = base.ggml_commit()
-    return commit.decode()
+def _binding_version() -> str:
+    """A copy of the package that was not installed does not tell."""
+    try:
+        return metadata.version("llama_cpp_python")
+    except metadata.PackageNotFoundError:
+        return "unknown"
+
+
+def read_devices() -> tuple[Device, ...]:
+    """Those of this process. Wakes the drivers up."""
+    from engine.backend.ggml import handles
+
+    devices = []
+    for handle in handles():
+        free_bytes, total_bytes = handle.memory()
+        facts = (handle.name, handle.description, handle.kind.value, free_bytes, total_bytes)
+        devices.append(Device(*facts, index=handle.index, backend=handle.backend))
+    return tuple(devices)
 
 
 def _features(system_info: str) -> tuple[str, ...]:
     """``CPU : AVX2 = 1 | FMA = 1 | `` gives AVX2 and FMA; a GPU's part of the line is told in the same way."""
     pairs = (item.rpartition(":")[2].partition("=") for item in system_info.split("|"))
     return tuple(name.strip() for name, _, value in pairs if value.strip() not in ("", "0"))
-
-
-def _devices(registry: Any, base: Any) -> tuple[Device, ...]:
-    """``registry`` knows which devices there are (libggml), ``base`` what they are (libggml-base)."""
-    registry.ggml_backend_dev_count.restype = ctypes.c_size_t
-    registry.ggml_backend_dev_get.restype = ctypes.c_void_p
-    registry.ggml_backend_dev_get.argtypes = [ctypes.c_size_t]
-    for function in (base.ggml_backend_dev_name, base.ggml_backend_dev_description):
-        function.restype = ctypes.c_char_p
-        function.argtypes = [ctypes.c_void_p]
-    base.ggml_backend_dev_type.argtypes = [ctypes.c_void_p]
-    base.ggml_backend_dev_memory.restype = None
-    base.ggml_backend_dev_memory.argtypes = [ctypes.c_void_p] + [ctypes.POINTER(ctypes.c_size_t)] * 2
-    handles = [registry.ggml_backend_dev_get(i) for i in range(registry.ggml_backend_dev_count())]
-    return tuple(_device(base, handle) for handle in handles)
-
-
-def _device(base: Any, handle: int) -> Device:
-    free, total = ctypes.c_size_t(), ctypes.c_size_t()
-    base.ggml_backend_dev_memory(handle, ctypes.byref(free), ctypes.byref(total))
-    kinds = tuple(DeviceKind)
-    return Device(
-        name=base.ggml_backend_dev_name(handle).decode(errors="replace"),
-        description=base.ggml_backend_dev_description(handle).decode(errors="replace"),
-        kind=kinds[base.ggml_backend_dev_type(handle)],
-        free_bytes=free.value,
-        total_bytes=total.value,
-    )
 
 
 def _last_line(output: bytes) -> str:

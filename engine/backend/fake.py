@@ -11,10 +11,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from engine.backend.base import EmbedStep
+from engine.backend.base import Draft, EmbedStep
 from engine.cells import Blob, Cells, KvLayout
-from engine.step import Sample, StepPlan, StepResult, StepStatus
-from engine.types import ModelInfo, RequestId, SamplingParams, SeqId, TokenId
+from engine.config import LoadSpec
+from engine.errors import ModelFileError
+from engine.receipt import DeviceMemory, Receipt
+from engine.spec.acceptance import accept
+from engine.step import Chunk, Sample, StepPlan, StepResult, StepStatus
+from engine.types import AdapterUse, ModelInfo, RequestId, SamplingParams, SeqId, TokenId
 
 END_OF_TURN = TokenId(0)
 START = TokenId(1)
@@ -123,11 +127,25 @@ class FakeEmbedder:
 
 
 @dataclass(slots=True)
+class FakeAdapters:
+    """Keeps what was applied; those with "bad" in their path are refused."""
+
+    applied: list[tuple[AdapterUse, ...]] = field(default_factory=list)
+
+    def check(self, uses: Sequence[AdapterUse]) -> None:
+        if any("bad" in use.path for use in uses):
+            raise ModelFileError("The adapter does not go with this model.", "Turn it off.")
+
+    def apply(self, uses: Sequence[AdapterUse]) -> None:
+        self.applied.append(tuple(uses))
+
+
+@dataclass(slots=True)
 class FakeBackend:
     """``answer`` is what every request gets, token by token, then the end of the turn.
 
-    ``statuses`` are used up one a step before DONE becomes the rule again; every plan is kept in ``plans``. A step
-    lasts one second.
+    ``statuses`` are used up one a step before DONE becomes the rule again; every plan is kept in ``plans``. A round
+    of a step lasts ``step_s``.
     """
 
     answer: Sequence[TokenId] = ()
@@ -142,7 +160,13 @@ class FakeBackend:
     n_prefill_threads: int = 1
     can_chat: bool = True
     embedder: FakeEmbedder = field(default_factory=FakeEmbedder)
+    devices: tuple[DeviceMemory, ...] = ()
     clock_s: float = 0.0
+    step_s: float = 1.0
+    hurries: int = 0
+    draft: Draft | None = None
+    draft_to_load: Draft | None = None
+    adapters: FakeAdapters = field(default_factory=FakeAdapters)
     vocab: FakeVocab = field(default_factory=FakeVocab)
 
     cells: ScriptedCells = field(default_factory=NoCells)
@@ -178,15 +202,22 @@ class FakeBackend:
 
     def decode(self, plan: StepPlan) -> StepResult:
         self.plans.append(plan)
-        self.clock_s += 1.0
+        self.clock_s += self.step_s
         status = self.statuses.pop(0) if self.statuses else StepStatus.DONE
-        started_s = self.clock_s - 1.0
+        started_s = self.clock_s - self.step_s
         if status is not StepStatus.DONE:
             return StepResult(status, started_s, self.clock_s, detail="scripted")
         for chunk in plan.chunks:
             self.cells.compute(chunk.seq_id, chunk.tokens)
-        samples = tuple(self._sample(chunk.request_id) for chunk in plan.chunks if chunk.sample)
-        return StepResult(status, started_s, self.clock_s, samples)
+        samples = [sample for chunk in plan.chunks if chunk.sample for sample in self._draw(chunk)]
+        n_rounds, n_rows = 1, len(plan.chunks)
+        while n_rounds < plan.n_rounds and not any(self.vocab.ends_turn(last.token) for last in samples[-n_rows:]):
+            for chunk, last in zip(plan.chunks, samples[-n_rows:], strict=True):
+                self.cells.compute(chunk.seq_id, [last.token])
+            samples += [self._sample(chunk.request_id) for chunk in plan.chunks]
+            self.clock_s += self.step_s
+            n_rounds += 1
+        return StepResult(status, started_s, self.clock_s, tuple(samples), n_rounds=n_rounds)
 
     def set_threads(self, n_decode: int, n_prefill: int) -> None:
         self.n_threads, self.n_prefill_threads = n_decode, n_prefill
@@ -196,11 +227,33 @@ class FakeBackend:
         self.n_threads = self.n_prefill_threads = n_threads
         return 0.001 * n_tokens / n_threads
 
+    def time_rows(self, n_rows: int) -> float:
+        return self.step_s
+
+    def load_draft(self, spec: LoadSpec) -> None:
+        self.draft = self.draft_to_load
+
+    def receipt(self) -> Receipt:
+        return Receipt()
+
+    def read_memory(self) -> tuple[DeviceMemory, ...]:
+        return self.devices
+
     def interrupt(self) -> None:
         self.interrupts += 1
 
+    def hurry(self) -> None:
+        self.hurries += 1
+
     def close(self) -> None:
         self.samplers.clear()
+
+    def _draw(self, chunk: Chunk) -> list[Sample]:
+        """What the chunk yields; guesses that do not hold leave the cells."""
+        run = accept(chunk.drafted, lambda _: self._sample(chunk.request_id), lambda drawn: drawn.token != END_OF_TURN)
+        if chunk.n_drafted:
+            self.cells.trim(chunk.seq_id, chunk.end - chunk.n_drafted + len(run) - 1)
+        return run
 
     def _sample(self, request_id: RequestId) -> Sample:
         index = self.samplers[request_id]

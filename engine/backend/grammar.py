@@ -1,41 +1,53 @@
-"""Grammars from outside, kept within what llama.cpp can compile without dying or hanging.
-
-Its parser recurses (20,000 nested brackets end the process) and expands repetitions (``("a"? "b"?){200}`` costs half a
-minute that nothing can interrupt), so both are bounded before it sees the text.
-"""
+"""Grammars and JSON schemas of requests, as what follows their answers."""
 
 from __future__ import annotations
 
 import importlib
 import json
 import re
+from collections import OrderedDict
 from typing import Any
 
-from engine.backend.bindings import lib
+from engine.backend.vocab import LlamaVocab
 from engine.errors import InvalidRequest
-from engine.types import SamplingParams
+from engine.gbnf import MAX_BYTES, MAX_FRAMES, MAX_REPETITION, Follower, Machine, Vocabulary, parse
+from engine.types import SamplingParams, TokenId
 
-MAX_BYTES = 65_536
-MAX_DEPTH = 64
-MAX_REPETITION = 2_000
+_MOST_MACHINES = 8
 _REPETITION = re.compile(r"\{(\d+)(?:,(\d*))?\}")
 _COUNTS = ("minItems", "maxItems", "minLength", "maxLength")
-_LITERAL = re.compile(r'"(?:\\.|[^"\\])*"|\[(?:\\.|[^\]\\])*\]')
 
 
-def make_grammar_sampler(params: SamplingParams, vocab: Any) -> Any | None:
-    """A grammar sampler, or None where none is asked for. Raises InvalidRequest."""
-    text = params.grammar
-    if params.json_schema is not None:
-        text = _from_schema(params.json_schema)
-    if text is None:
-        return None
-    if problem := _problem(text):
-        raise InvalidRequest(f"The grammar {problem}.")
-    sampler = lib.llama_sampler_init_grammar(vocab, text.encode(), b"root")
-    if not sampler:
-        raise InvalidRequest("The grammar has a mistake, or no rule named root.")
-    return sampler
+class Grammars:
+    """The grammars that were used last, with what was found out about them. One for each backend. Thread: one."""
+
+    def __init__(self, vocab: LlamaVocab) -> None:
+        self._vocab = vocab
+        self._vocabulary = Vocabulary(vocab.n_tokens, lambda token: vocab.text_of(TokenId(token)), self._ends)
+        self._machines: OrderedDict[str, Machine] = OrderedDict()
+
+    def follow(self, params: SamplingParams) -> Follower | None:
+        """What follows an answer of a request, or None where none is asked for. Raises InvalidRequest."""
+        text = params.grammar
+        if params.json_schema is not None:
+            text = _from_schema(params.json_schema)
+        return None if text is None else Follower(self._machine(text), self._vocabulary)
+
+    def _machine(self, text: str) -> Machine:
+        machine = self._machines.pop(text, None)
+        if machine is None or machine.n_frames > MAX_FRAMES:
+            machine = Machine(parse(text, self._token_of))
+        self._machines[text] = machine
+        if len(self._machines) > _MOST_MACHINES:
+            self._machines.popitem(last=False)
+        return machine
+
+    def _token_of(self, text: str) -> int | None:
+        tokens = self._vocab.tokenize(text, special=True)
+        return tokens[0] if len(tokens) == 1 else None
+
+    def _ends(self, token: int) -> bool:
+        return self._vocab.ends_turn(TokenId(token))
 
 
 def _from_schema(schema: str) -> str:
@@ -68,27 +80,6 @@ def _counts_too_far(schema: Any) -> bool:
             if max(counts, default=0) > MAX_REPETITION:
                 return True
     return False
-
-
-def _problem(text: str) -> str | None:
-    if len(text.encode(errors="replace")) > MAX_BYTES:
-        return f"is longer than {MAX_BYTES:,} bytes"
-    if "\0" in text:
-        return "holds a NUL character"
-    bare = _LITERAL.sub("x", text)
-    if _depth(bare) > MAX_DEPTH:
-        return f"is nested more than {MAX_DEPTH} deep"
-    if _repetition(bare) > MAX_REPETITION:
-        return f"repeats something more than {MAX_REPETITION:,} times"
-    return None
-
-
-def _depth(bare: str) -> int:
-    deepest = depth = 0
-    for letter in bare:
-        depth += (letter == "(") - (letter == ")")
-        deepest = max(deepest, depth)
-    return deepest
 
 
 def _repetition(bare: str) -> int:

@@ -6,71 +6,37 @@ import ctypes
 import math
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from engine.backend.adapters import LlamaAdapters
+from engine.backend.batch import Batch
 from engine.backend.bindings import diagnostics, lib, native_flag
 from engine.backend.cells import LlamaCells
+from engine.backend.draft import LlamaDraft
 from engine.backend.embedding import LlamaEmbedder, Reader, makes_vectors, pooling_of
+from engine.backend.grammar import Grammars
+from engine.backend.last_words import ran_out
 from engine.backend.logprobs import log_probabilities
+from engine.backend.memory import MemoryWatch
+from engine.backend.placement import Placement, SequenceForm, kv_names, usable_n_ctx
 from engine.backend.sampling import Candidates, Sampler
 from engine.backend.vocab import LlamaVocab
 from engine.cells import KvLayout
 from engine.config import LoadSpec
-from engine.errors import ModelFileError, OutOfMemory
+from engine.errors import ErrorInfo, InvalidRequest, ModelFileError, OutOfMemory
+from engine.receipt import DeviceMemory, Receipt
+from engine.spec.acceptance import accept
 from engine.step import Chunk, Sample, StepPlan, StepResult, StepStatus
 from engine.types import ModelInfo, RequestId, SamplingParams, SeqId, TokenId
 
-DEFAULT_N_CTX = 8192
-MAX_PATHS = 32
-"""Conversations that can have cells at the same time. Each one costs a row of logits."""
-MOST_STATES = 4
-"""The same for recurrent and hybrid models, where each one costs a whole state, whether it is used or not."""
 _DECODED, _NO_SLOT, _ABORTED = 0, 1, 2  # results of llama_decode, llama.h
 _QUICK_TOKENS, _QUICK_S = 16, 0.05
 _NO_TOKEN = -1  # LLAMA_TOKEN_NULL
 _TWO_WAY_ARCHITECTURES = frozenset({"llama-embed"})
 """Those that read in both directions though they have a cache and their files do not say so."""
-_MEMORY_HINTS = ("failed to allocate", "unable to allocate", "out of memory", "insufficient memory", "bad_alloc")
-
-
-class _Batch:
-    """A ``llama_batch`` over arrays of our own, filled by slices: up to ``n_most`` tokens, each of one sequence."""
-
-    def __init__(self, n_most: int) -> None:
-        self.n_most = n_most
-        self._tokens = (ctypes.c_int32 * n_most)()
-        self._positions = (ctypes.c_int32 * n_most)()
-        self._n_seq_ids = (ctypes.c_int32 * n_most)(*([1] * n_most))
-        self._seq_ids = (ctypes.c_int32 * n_most)()
-        size = ctypes.sizeof(ctypes.c_int32)
-        row = ctypes.POINTER(ctypes.c_int32)
-        address = ctypes.addressof(self._seq_ids)
-        self._rows = (row * n_most)(*(ctypes.cast(address + index * size, row) for index in range(n_most)))
-        self._wants_logits = (ctypes.c_int8 * n_most)()
-        self.struct = lib.llama_batch(
-            0, self._tokens, None, self._positions, self._n_seq_ids, self._rows, self._wants_logits
-        )
-
-    def fill(self, chunks: Sequence[Chunk]) -> dict[RequestId, int]:
-        """Put the chunks in; returns the index of the row whose logits each sampling request needs."""
-        outputs: dict[RequestId, int] = {}
-        begin = 0
-        for chunk in chunks:
-            end = begin + len(chunk.tokens)
-            if end > self.n_most:
-                raise ValueError(f"{end} tokens in a batch of {self.n_most}")  # would abort llama.cpp
-            self._tokens[begin:end] = list(chunk.tokens)
-            self._positions[begin:end] = list(range(chunk.start, chunk.end))
-            self._seq_ids[begin:end] = [chunk.seq_id] * len(chunk.tokens)
-            self._wants_logits[begin:end] = [0] * len(chunk.tokens)
-            if chunk.sample:
-                self._wants_logits[end - 1] = 1
-                outputs[chunk.request_id] = end - 1
-            begin = end
-        self.struct.n_tokens = begin
-        return outputs
 
 
 class LlamaBackend:
@@ -82,6 +48,7 @@ class LlamaBackend:
         Raises:
             ModelFileError: llama.cpp refuses the file; its own last words are in the text.
             OutOfMemory: the weights or the context do not fit.
+            InvalidRequest: the config names a device that is not there.
         """
         started_s = time.monotonic()
         self._diagnostics = diagnostics()
@@ -92,16 +59,23 @@ class LlamaBackend:
         self._rows: dict[int, Any] = {}
         self._n_logprobs: dict[RequestId, int] = {}
         self._attached: dict[SeqId, RequestId] = {}
-        self._samples_on_device = _samples_on_device(spec.config.device_sampling)
+        self._on_host: set[RequestId] = set()
+        self.draft: LlamaDraft | None = None
         lib.llama_backend_init()
+        self._placement = Placement(spec.config)
+        self._watch = MemoryWatch(self._placement.known, spec.planned)
+        self._buffers = self._placement.buffer_log()
+        self._diagnostics.listener = self._buffers.hear
         self._model = self._load_model(spec, on_progress)
+        self._samples_on_device = self._draws_on_device(spec)
         self._architecture = self._metadata("general.architecture")
         self._interrupt_callback, self._interrupt_flag = native_flag()
         self._is_interruptible = True
+        self._is_hurried = False
         self._last_step_s = 0.0
-        has_state = bool(lib.llama_model_is_recurrent(self._model) or lib.llama_model_is_hybrid(self._model))
-        self._n_paths = min(MOST_STATES, spec.config.n_parallel) if has_state else MAX_PATHS
-        n_window: int = lib.llama_model_n_swa(self._model)
+        form = SequenceForm.of(self._model, spec.config)
+        self._n_paths, self._n_seq_max = form.n_paths, form.n_seq_max
+        has_state, n_window = form.has_state, form.n_window
         self._has_window = n_window > 0
         self._context, has_full_window = self._make_context(spec)
         self._can_chat = self._reads_forward()
@@ -109,22 +83,33 @@ class LlamaBackend:
         scratch = SeqId(self._n_seq_max - 1)
         twins = self._n_paths if self._has_window and self._can_cut else None
         self.cells = LlamaCells(self._context, scratch, twins, n_window=n_window, is_whole=not self._can_cut)
-        self._batch = _Batch(spec.config.n_ubatch)
+        self.adapters = LlamaAdapters(self._model, self._context)
+        self._batch = Batch(spec.config.n_ubatch)
         self.vocab = LlamaVocab(lib.llama_model_get_vocab(self._model))
+        self._grammars = Grammars(self.vocab)
         template: bytes | None = lib.llama_model_chat_template(self._model, None)
         self.chat_template = template.decode(errors="replace") if template else None
-        self.layout = self._lay_out()
+        self.layout = self._lay_out(spec)
         self._pooling = pooling_of(self._metadata(f"{self._architecture}.pooling_type"))
         self.embedder = self._make_embedder(spec, has_state=has_state)
+        self._diagnostics.listener = None
         self.info = self._describe(spec, time.monotonic() - started_s)
 
+    def receipt(self) -> Receipt:
+        return self._watch.receipt(self._buffers.buffers())
+
+    def read_memory(self) -> tuple[DeviceMemory, ...]:
+        return self._watch.read()
+
     def open_sampler(self, request_id: RequestId, params: SamplingParams, history: Sequence[TokenId]) -> None:
-        self._samplers[request_id] = Sampler(params, self.vocab.handle, self.vocab.n_tokens, history, self._candidates)
+        follower, vocab = self._grammars.follow(params), self.vocab
+        self._samplers[request_id] = Sampler(params, vocab.handle, vocab.n_tokens, history, self._candidates, follower)
         if params.n_logprobs is not None:
             self._n_logprobs[request_id] = params.n_logprobs
 
     def close_sampler(self, request_id: RequestId) -> None:
         self._detach(request_id)
+        self._on_host.discard(request_id)
         self._n_logprobs.pop(request_id, None)
         sampler = self._samplers.pop(request_id, None)
         if sampler is not None:
@@ -137,17 +122,70 @@ class LlamaBackend:
         outputs = self._batch.fill(plan.chunks)
         self._allow_interrupts(plan.n_tokens > _QUICK_TOKENS or self._last_step_s > _QUICK_S)
         self._diagnostics.errors.clear()
+        self._is_hurried = False
         code: int = lib.llama_decode(self._context, self._batch.struct)
-        self._interrupt_flag[0] = 0
-        self._last_step_s = time.monotonic() - started_s
         if code == _DECODED:
             for chunk in plan.chunks:
                 self.cells.guard(chunk.seq_id, chunk.start, chunk.end)
-            samples = tuple(self._sample(request_id, row) for request_id, row in outputs.items())
-            return StepResult(StepStatus.DONE, started_s, time.monotonic(), samples)
-        status = {_NO_SLOT: StepStatus.NO_SPACE, _ABORTED: StepStatus.INTERRUPTED}.get(code, StepStatus.FAILED)
-        detail = f"llama_decode: {code}. {self._diagnostics.first_error}"
-        return StepResult(status, started_s, time.monotonic(), detail=detail)
+            samples = self._draw(plan.chunks, outputs)
+            n_rounds = self._go_on(plan, samples)
+            ended_s = time.monotonic()
+            self._last_step_s = (ended_s - started_s) / n_rounds
+            result = StepResult(StepStatus.DONE, started_s, ended_s, tuple(samples), n_rounds=n_rounds)
+        else:
+            status = {_NO_SLOT: StepStatus.NO_SPACE, _ABORTED: StepStatus.INTERRUPTED}.get(code, StepStatus.FAILED)
+            detail = f"llama_decode: {code}. {self._diagnostics.first_error}"
+            result = StepResult(status, started_s, time.monotonic(), detail=detail)
+            self._last_step_s = result.seconds
+        self._interrupt_flag[0] = 0
+        return result
+
+    def _draw(self, chunks: Sequence[Chunk], rows: Mapping[RequestId, int]) -> list[Sample]:
+        """The tokens that the batch yields. What was drafted and does not hold leaves the cells."""
+        samples: list[Sample] = []
+        for chunk in chunks:
+            row = rows.get(chunk.request_id)
+            if row is None:
+                continue
+            if not chunk.n_drafted:
+                samples.append(self._sample(chunk.request_id, row))
+                continue
+            draw = partial(self._sample_in, chunk.request_id, row)
+            run = accept(chunk.drafted, draw, self._goes_on)
+            self.cells.trim(chunk.seq_id, chunk.end - chunk.n_drafted + len(run) - 1)
+            samples += run
+        return samples
+
+    def _sample_in(self, request_id: RequestId, row: int, number: int) -> Sample:
+        return self._sample(request_id, row + number)
+
+    def _goes_on(self, sample: Sample) -> bool:
+        return sample.is_finite and not self.vocab.ends_turn(sample.token)
+
+    def _go_on(self, plan: StepPlan, samples: list[Sample]) -> int:
+        """The other rounds of a plan, whose samples are put with those of the first. Returns how many it were in all.
+
+        A round that cannot be computed is left to the next step, which tells why: llama.cpp has taken its tokens back.
+        """
+        n_rounds, n_rows = 1, len(plan.chunks)
+        while n_rounds < plan.n_rounds and self._may_go_on(samples[-n_rows:]):
+            tokens = [sample.token for sample in samples[-n_rows:]]
+            if n_rounds > 1 or plan.n_tokens == n_rows:
+                self._batch.advance(tokens)
+            else:
+                self._batch.fill([chunk.following(token) for chunk, token in zip(plan.chunks, tokens, strict=True)])
+            if lib.llama_decode(self._context, self._batch.struct) != _DECODED:
+                break
+            for chunk in plan.chunks:
+                self.cells.guard(chunk.seq_id, chunk.end - 1 + n_rounds, chunk.end + n_rounds)
+            samples += [self._sample(chunk.request_id, row) for row, chunk in enumerate(plan.chunks)]
+            n_rounds += 1
+        return n_rounds
+
+    def _may_go_on(self, samples: Sequence[Sample]) -> bool:
+        if self._is_hurried or self._interrupt_flag.value:
+            return False
+        return all(map(self._goes_on, samples))
 
     def _allow_interrupts(self, is_allowed: bool) -> None:
         """A step that is over in milliseconds is not worth asking, before each node of its graph, whether to go on."""
@@ -161,6 +199,8 @@ class LlamaBackend:
             self._threads = (n_decode, n_prefill)
             lib.llama_set_n_threads(self._context, n_decode, n_prefill)
             self.embedder.set_threads(n_prefill)
+            if self.draft is not None:
+                self.draft.set_threads(n_decode, n_prefill)
 
     def time_batch(self, n_tokens: int, n_threads: int) -> float:
         self.set_threads(n_threads, n_threads)
@@ -172,27 +212,58 @@ class LlamaBackend:
         lib.llama_memory_clear(lib.llama_get_memory(self._context), False)
         return seconds
 
+    def time_rows(self, n_rows: int) -> float:
+        tokens = (TokenId(0),) * n_rows
+        self._batch.fill([Chunk(RequestId("timing"), SeqId(0), 0, tokens, sample=True, n_drafted=n_rows - 1)])
+        started_s = time.monotonic()
+        lib.llama_decode(self._context, self._batch.struct)
+        lib.llama_synchronize(self._context)
+        seconds = time.monotonic() - started_s
+        lib.llama_memory_clear(lib.llama_get_memory(self._context), False)
+        return seconds
+
+    def load_draft(self, spec: LoadSpec) -> None:
+        draft = LlamaDraft(self, LlamaBackend(spec, lambda _progress: None))
+        draft.set_threads(*self._threads)
+        self.draft = draft
+
+    def copy_sampler(self, request_id: RequestId, owner: LlamaBackend) -> None:
+        """Draw a request's tokens as another backend would, with the same random numbers, until it is closed."""
+        self._samplers[request_id] = owner._samplers[request_id].copy(self._candidates)
+
     def interrupt(self) -> None:
         self._interrupt_flag[0] = 1
+        if self.draft is not None:
+            self.draft.interrupt()
+
+    def hurry(self) -> None:
+        self._is_hurried = True
 
     def close(self) -> None:
         for request_id in list(self._samplers):
             self.close_sampler(request_id)
         self.embedder.release()
+        if self.draft is not None:
+            self.draft.close()
         lib.llama_free(self._context)
         lib.llama_model_free(self._model)
 
     def _attach(self, chunks: Sequence[Chunk]) -> None:
         """Give the chain of each request that draws a token to its sequence, so that the device runs it.
 
-        A request that wants log-probabilities needs the logits on the host and draws there.
+        A request that wants log-probabilities needs the logits on the host and draws there. So does one with a draft,
+        from then on: the device draws one token of a sequence in a batch, not several.
         """
         for chunk in chunks:
             owner, request_id = self._attached.get(chunk.seq_id), chunk.request_id
-            if owner is not None and (owner != request_id or request_id in self._n_logprobs):
+            if chunk.n_drafted:
+                self._on_host.add(request_id)
+            is_constrained = chunk.sample and self._samplers[request_id].is_constrained
+            needs_host = is_constrained or request_id in self._n_logprobs or request_id in self._on_host
+            if owner is not None and (owner != request_id or needs_host):
                 self._detach(owner)
                 owner = None
-            if owner is None and chunk.sample and request_id not in self._n_logprobs:
+            if owner is None and chunk.sample and not needs_host:
                 self._detach(request_id)
                 if lib.llama_set_sampler(self._context, chunk.seq_id, self._samplers[request_id].chain):
                     self._attached[chunk.seq_id] = request_id
@@ -208,10 +279,13 @@ class LlamaBackend:
         if self._attached and lib.llama_get_sampled_token_ith(self._context, index) != _NO_TOKEN:
             return Sample(request_id, sampler.draw_whole(self._context, index))  # the logits stayed on the device
         logits = lib.llama_get_logits_ith(self._context, index)
-        if sampler.is_whole:
-            token = sampler.draw_whole(self._context, index)
-        else:
-            token = sampler.draw(self._context, index, self._row(logits))
+        try:
+            if sampler.is_whole:
+                token = sampler.draw_whole(self._context, index)
+            else:
+                token = sampler.draw(self._context, index, self._row(logits))
+        except InvalidRequest as error:
+            return Sample(request_id, TokenId(0), is_finite=False, problem=ErrorInfo.of(error))
         is_finite = math.isfinite(logits[token])
         n_best = self._n_logprobs.get(request_id)
         if n_best is None or not is_finite:
@@ -236,16 +310,23 @@ class LlamaBackend:
 
         params = lib.llama_model_default_params()
         params.progress_callback = lib.llama_progress_callback(report)
-        if spec.config.n_gpu_layers is not None:
-            params.n_gpu_layers = spec.config.n_gpu_layers
+        self._placement.fill_model(params)
         model = lib.llama_model_load_from_file(os.fsencode(spec.path), params)
         if not model:
             self._raise_load_error(spec.path)
         return model
 
+    def _draws_on_device(self, spec: LoadSpec) -> bool:
+        """Where the output is on a GPU, the host's samplers are the bottleneck; elsewhere there is nothing to win."""
+        config = spec.config
+        if config.device_sampling is not None:
+            return config.device_sampling
+        wants_all = config.n_gpu_layers is None or config.n_gpu_layers > 0  # the output is the first to go there
+        return bool(self._placement.gpus) and wants_all
+
     def _raise_load_error(self, path: str) -> None:
-        name, log = Path(path).name, " ".join(self._diagnostics.errors).lower()
-        if any(words in log for words in _MEMORY_HINTS):
+        name = Path(path).name
+        if ran_out(self._diagnostics.errors):
             hint = "Close other programs, or pick a smaller model."
             raise OutOfMemory(f"There is not enough free memory to load {name}.", hint)
         reason = self._diagnostics.first_error or "no reason was given"
@@ -258,39 +339,32 @@ class LlamaBackend:
         is better than nothing.
         """
         params = self._context_params(spec)
-        for swa_full in (True, False) if self._has_window else (True,):
+        for swa_full in self._cache_forms(spec.config.swa_full):
             params.swa_full = swa_full
             context = lib.llama_init_from_model(self._model, params)
             if context:
                 return context, swa_full
+            self._buffers.forget_context()
+        if not ran_out(self._diagnostics.errors):
+            reason = self._diagnostics.first_error or "no reason was given"
+            raise ModelFileError(f"The engine cannot make a context for {Path(spec.path).name} ({reason}).")
         raise OutOfMemory(
             f"There is not enough free memory for a context of {params.n_ctx:,} tokens.",
             "Choose a shorter context length in the settings, or pick a smaller model.",
         )
 
+    def _cache_forms(self, wished: bool | None) -> tuple[bool, ...]:
+        """Values of swa_full to try, the best first; it means nothing where there is no window."""
+        if not self._has_window:
+            return (True,)
+        return (True, False) if wished is None else (wished,)
+
     def _context_params(self, spec: LoadSpec) -> Any:
-        params = lib.llama_context_default_params()
-        params.n_ctx = self._choose_n_ctx(spec.config.n_ctx)
-        params.n_batch = params.n_ubatch = spec.config.n_ubatch
-        params.n_seq_max = self._n_seq_max
-        params.n_outputs_max = self._n_seq_max  # the least that llama.cpp allows
+        params = self._placement.context_params(self._model, spec.config)
         params.n_threads, params.n_threads_batch = self._threads
-        params.kv_unified = True
-        params.no_perf = True
         params.abort_callback = self._interrupt_callback
         params.abort_callback_data = ctypes.addressof(self._interrupt_flag)
         return params
-
-    def _choose_n_ctx(self, wished: int | None) -> int:
-        """Never more than the model was trained for: beyond that it answers nonsense."""
-        trained: int = lib.llama_model_n_ctx_train(self._model)
-        n_ctx = wished or DEFAULT_N_CTX
-        return min(n_ctx, trained) if trained > 0 else n_ctx
-
-    @property
-    def _n_seq_max(self) -> int:
-        """One sequence a path, as many twins where windows need them, and one to copy through."""
-        return self._n_paths * (2 if self._has_window else 1) + 1
 
     def _reads_forward(self) -> bool:
         """Whether each token sees only those before it. Other models cannot write, only turn texts into vectors."""
@@ -301,8 +375,8 @@ class LlamaBackend:
     def _make_embedder(self, spec: LoadSpec, *, has_state: bool) -> LlamaEmbedder:
         has_cells = bool(lib.llama_get_memory(self._context)) and not lib.llama_model_has_encoder(self._model)
         reader = Reader(
-            name=Path(spec.path).stem,
-            max_tokens=self._choose_n_ctx(spec.config.n_ctx),
+            name=spec.name or Path(spec.path).stem,
+            max_tokens=usable_n_ctx(self._model, spec.config.n_ctx),
             in_pieces=self._can_chat,
             has_state=has_state,
             cell_bytes=self.layout.bytes_per_token if has_cells else 0,
@@ -310,7 +384,7 @@ class LlamaBackend:
         interrupts = (self._interrupt_callback, self._interrupt_flag)
         return LlamaEmbedder(self._model, reader, self._pooling, interrupts, self._threads[1])
 
-    def _lay_out(self) -> KvLayout:
+    def _lay_out(self, spec: LoadSpec) -> KvLayout:
         """Read every weight once, so that the first question does not pay for the disk, and weigh a token's cells."""
         lib.llama_set_warmup(self._context, True)
         sizes = [0, 0]
@@ -327,13 +401,13 @@ class LlamaBackend:
             n_sequences=self._n_paths,
             bytes_per_token=max(1, sizes[1] - sizes[0]),
             can_cut=self._can_cut,
-            fingerprint=f"llama.cpp {lib.llama_version().decode()}, f16 keys, f16 values",
+            fingerprint=f"llama.cpp {lib.llama_version().decode()}, {kv_names(spec.config)}",
         )
 
     def _describe(self, spec: LoadSpec, load_s: float) -> ModelInfo:
         return ModelInfo(
             path=spec.path,
-            name=Path(spec.path).stem,
+            name=spec.name or Path(spec.path).stem,
             architecture=self._architecture,
             description=_read_string(lambda buffer, size: lib.llama_model_desc(self._model, buffer, size)),
             n_params=lib.llama_model_n_params(self._model),
@@ -353,11 +427,6 @@ class LlamaBackend:
     def _metadata(self, key: str) -> str:
         raw = key.encode()
         return _read_string(lambda buffer, size: lib.llama_model_meta_val_str(self._model, raw, buffer, size))
-
-
-def _samples_on_device(wished: bool | None) -> bool:
-    """On a GPU the host's samplers are the bottleneck; on a CPU there is nothing to win."""
-    return bool(lib.llama_supports_gpu_offload()) if wished is None else wished
 
 
 def _read_string(read: Callable[[Any, int], int]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import ctypes
 import math
 import secrets
@@ -9,8 +10,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from engine.backend.bindings import lib
-from engine.backend.grammar import make_grammar_sampler
 from engine.errors import InvalidRequest
+from engine.gbnf import Follower
 from engine.types import SamplingParams, TokenId
 
 if TYPE_CHECKING:
@@ -23,16 +24,20 @@ _MIROSTAT_M = 100  # as in the paper
 _MOST_PRESELECTED = 4096
 _MOST_TOP_K = 1024
 _FIRST_GAP = 8.0
-_GRAMMAR_CANDIDATES = 256
+_GRAMMAR_CANDIDATES = 64
 
 
 class Candidates:
     """A ``llama_token_data_array`` that is filled again for every token. One for each backend. Thread: one."""
 
-    def __init__(self) -> None:
+    def __init__(self, n_most: int = _MOST_PRESELECTED) -> None:
+        self._allot(n_most)
+
+    def _allot(self, n_most: int) -> None:
         import numpy as np  # after llama_cpp: the other way round the CUDA build dies while it loads a model
 
-        data = np.zeros(_MOST_PRESELECTED, dtype=[("id", "i4"), ("logit", "f4"), ("p", "f4")])
+        self._n_most = n_most
+        data = np.zeros(n_most, dtype=[("id", "i4"), ("logit", "f4"), ("p", "f4")])
         self._ids, self.logits = data["id"], data["logit"]
         self._data = ctypes.cast(data.ctypes.data, ctypes.POINTER(lib.llama_token_data))
         self._struct = lib.llama_token_data_array(self._data, 0, -1, False)
@@ -41,6 +46,8 @@ class Candidates:
     def fill(self, row: Row, tokens: Any) -> Any:
         """A pointer to these tokens with their logits. Samplers may leave their own array in its place."""
         n_tokens = len(tokens)
+        if n_tokens > self._n_most:
+            self._allot(len(row))
         self._ids[:n_tokens] = tokens
         self.logits[:n_tokens] = row[tokens]
         array = self._struct
@@ -63,41 +70,91 @@ class Sampler:
     """
 
     def __init__(
-        self, params: SamplingParams, vocab: Any, n_vocab: int, history: Sequence[TokenId], candidates: Candidates
+        self,
+        params: SamplingParams,
+        vocab: Any,
+        n_vocab: int,
+        history: Sequence[TokenId],
+        candidates: Candidates,
+        follower: Follower | None = None,
     ) -> None:
-        """Raises InvalidRequest for a grammar or bias that cannot be."""
-        self.chain, self._grammar = _make_chain(params, vocab, n_vocab, history)
+        """``follower`` knows which tokens the grammar allows. Raises InvalidRequest for a bias that cannot be."""
+        self.chain = _make_chain(params, vocab, n_vocab, history)
+        self._follower = follower
         self._candidates = candidates
         self._n_least = _n_least(params, n_vocab)
-        self._n_wanted = min(n_vocab, max(self._n_least or 0, _GRAMMAR_CANDIDATES if self._grammar else 0))
+        self._n_wanted = min(n_vocab, max(self._n_least or 0, _GRAMMAR_CANDIDATES if follower else 0))
         self._gap = _FIRST_GAP
+
+    def copy(self, candidates: Candidates) -> Sampler:
+        """One that draws the same tokens from the same logits, random numbers included, and changes nothing here."""
+        twin = copy.copy(self)
+        twin._candidates = candidates
+        twin.chain = lib.llama_sampler_clone(self.chain)
+        twin._follower = self._follower.copy() if self._follower is not None else None
+        return twin
 
     @property
     def is_whole(self) -> bool:
-        """Whether it looks at every token, and draws with :meth:`draw_whole` only."""
-        return self._n_least is None
+        """Whether it looks at every token that llama.cpp has, and draws with :meth:`draw_whole` only."""
+        return self._n_least is None and self._follower is None
+
+    @property
+    def is_constrained(self) -> bool:
+        """Whether a grammar says what may be drawn: then the chain alone is not enough."""
+        return self._follower is not None
 
     def draw(self, context: Any, index: int, row: Row) -> TokenId:
-        """The next token, from the logits of the batch's output ``index``, which are also in ``row``."""
-        if self._n_least == 1 and self._grammar is None:
+        """The next token, from the logits of the batch's output ``index``, which are also in ``row``.
+
+        Raises InvalidRequest where the grammar is too much to follow or leaves nothing to say.
+        """
+        if self._follower is not None:
+            return self._draw_allowed(row, self._follower)
+        if self._n_least == 1:
             return TokenId(int(row.argmax()))
         tokens = self._likeliest(row)
         if tokens is None:
             return self.draw_whole(context, index)
-        chosen = self._candidates.fill(row, tokens)
-        if self._grammar is None:
-            lib.llama_sampler_apply(self.chain, chosen)
-        elif not self._obey(chosen, len(tokens)):
-            return self.draw_whole(context, index)
-        token = self._candidates.selected
-        lib.llama_sampler_accept(self.chain, token)
-        return TokenId(token)
+        return self._draw_from(row, tokens)
 
     def draw_whole(self, context: Any, index: int) -> TokenId:
         return TokenId(lib.llama_sampler_sample(self.chain, context, index))
 
     def close(self) -> None:
         lib.llama_sampler_free(self.chain)
+
+    def _draw_from(self, row: Row, tokens: Any) -> TokenId:
+        lib.llama_sampler_apply(self.chain, self._candidates.fill(row, tokens))
+        token = self._candidates.selected
+        lib.llama_sampler_accept(self.chain, token)
+        return TokenId(token)
+
+    def _draw_allowed(self, row: Row, follower: Follower) -> TokenId:
+        """The likeliest are asked first: mostly enough of them are allowed, and the others need no look."""
+        allowed = self._likeliest_allowed(row, follower)
+        if allowed is None:
+            allowed = follower.allowed()
+        if not allowed:
+            raise InvalidRequest(
+                "The grammar or schema asks for text that this model has no token for.", "Change it, or leave it out."
+            )
+        token = self._draw_from(row, allowed)
+        follower.accept(token)
+        return token
+
+    def _likeliest_allowed(self, row: Row, follower: Follower) -> list[int] | None:
+        """As many of the likeliest tokens as the chain needs; None where they cannot be had so."""
+        tokens = None if self._n_least is None else self._likeliest(row)
+        if tokens is None:
+            return None
+        found: list[int] = []
+        for place in (-row[tokens]).argsort(kind="stable"):
+            if follower.allows(token := int(tokens[place])):
+                found.append(token)
+                if len(found) == self._n_least:
+                    return sorted(found)
+        return None
 
     def _likeliest(self, row: Row) -> Any:
         """At least the ``_n_wanted`` likeliest tokens in the order of their numbers; None where there are too many."""
@@ -115,16 +172,6 @@ class Sampler:
             self._gap *= 0.9
         return tokens if len(tokens) <= _MOST_PRESELECTED else None
 
-    def _obey(self, chosen: Any, n_tokens: int) -> bool:
-        """Draw what the grammar allows of these. False: too few of them, so that others could come in."""
-        lib.llama_sampler_apply(self._grammar, chosen)
-        n_allowed = int((self._candidates.logits[:n_tokens] > -math.inf).sum())
-        if n_allowed < (self._n_least or 0):
-            return False
-        for number in range(1, lib.llama_sampler_chain_n(self.chain)):
-            lib.llama_sampler_apply(lib.llama_sampler_chain_get(self.chain, number), chosen)
-        return True
-
 
 def _n_least(params: SamplingParams, n_vocab: int) -> int | None:
     """How many of the likeliest tokens decide what is drawn; None: all of them may."""
@@ -136,24 +183,22 @@ def _n_least(params: SamplingParams, n_vocab: int) -> int | None:
     return params.top_k if 0 < params.top_k <= min(_MOST_TOP_K, n_vocab) else None
 
 
-def _make_chain(params: SamplingParams, vocab: Any, n_vocab: int, history: Sequence[TokenId]) -> tuple[Any, Any | None]:
-    """A ``llama_sampler`` chain, which the caller frees, and the grammar that is its first part, if there is one.
+def _make_chain(params: SamplingParams, vocab: Any, n_vocab: int, history: Sequence[TokenId]) -> Any:
+    """A ``llama_sampler`` chain, which the caller frees.
 
-    Tokens of ``history`` are accepted first, so that penalties and DRY see the prompt too; the grammar does not see
-    it and is added after that. Raises InvalidRequest.
+    Tokens of ``history`` are accepted first, so that penalties and DRY see the prompt too. Raises InvalidRequest.
     """
     if any(not 0 <= token < n_vocab for token, _ in params.logit_bias):
         raise InvalidRequest(f"logit_bias names a token that is not in the vocabulary of {n_vocab:,}.")
-    grammar = make_grammar_sampler(params, vocab)
     memory = _with_memory(params, vocab, n_vocab)
     for sampler in memory:
         for token in history:
             lib.llama_sampler_accept(sampler, token)
     chain = lib.llama_sampler_chain_init(lib.llama_sampler_chain_default_params())
     bias = [_bias(params, n_vocab)] if params.logit_bias else []
-    for sampler in ([grammar] if grammar else []) + bias + memory + _drawing(params, n_vocab):
+    for sampler in bias + memory + _drawing(params, n_vocab):
         lib.llama_sampler_chain_add(chain, sampler)
-    return chain, grammar
+    return chain
 
 
 def _with_memory(params: SamplingParams, vocab: Any, n_vocab: int) -> list[Any]:

@@ -20,6 +20,7 @@ class LlamaVocab:
     def __init__(self, vocab: Any) -> None:
         self.handle = vocab
         self._pieces: dict[TokenId, bytes] = {}
+        self._ends: dict[TokenId, bool] = {}
         self.n_tokens: int = lib.llama_vocab_n_tokens(vocab)
         self.bos_text = self._text(lib.llama_vocab_bos(vocab))
         self.eos_text = self._text(lib.llama_vocab_eos(vocab))
@@ -59,13 +60,20 @@ class LlamaVocab:
         return known
 
     def ends_turn(self, token: TokenId) -> bool:
-        return bool(lib.llama_vocab_is_eog(self.handle, token))
+        known = self._ends.get(token)
+        if known is None:
+            known = self._ends[token] = bool(lib.llama_vocab_is_eog(self.handle, token))
+        return known
 
-    def _read_piece(self, token: TokenId) -> bytes:
+    def text_of(self, token: TokenId) -> bytes:
+        """The bytes that stand for a token, control tokens too."""
+        return self._read_piece(token, special=True)
+
+    def _read_piece(self, token: TokenId, *, special: bool = False) -> bytes:
         capacity = 64
         while True:
             buffer = ctypes.create_string_buffer(capacity)
-            n_bytes: int = lib.llama_token_to_piece(self.handle, token, buffer, capacity, 0, False)
+            n_bytes: int = lib.llama_token_to_piece(self.handle, token, buffer, capacity, 0, special)
             if n_bytes >= 0:
                 return buffer.raw[:n_bytes]
             capacity = -n_bytes

@@ -12,6 +12,7 @@ from queue import Empty, SimpleQueue
 
 from engine.client.api import EventSink
 from engine.client.health import Pulse, RestartBudget
+from engine.client.memory import Shrink, Shrunk, ran_out_of_memory
 from engine.client.obituary import obituary
 from engine.client.process import WorkerEnded, WorkerProcess, WorkerSaid
 from engine.commands import (
@@ -30,6 +31,7 @@ from engine.commands import (
 from engine.config import LoadSpec
 from engine.errors import EngineStopped, ErrorInfo, NoModel
 from engine.events import (
+    DevicesRead,
     Embedded,
     EngineFailed,
     Event,
@@ -38,9 +40,11 @@ from engine.events import (
     ModelLoaded,
     ModelLoading,
     ModelUnloaded,
+    PlanReduced,
     PromptCounted,
     RequestFailed,
     RequestFinished,
+    TokensEmitted,
 )
 from engine.types import (
     ChatMessage,
@@ -85,7 +89,9 @@ class WorkerClient:
     inbox. A worker that died is remembered by its process object, so that late words of a dead one are told apart.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, shrink: Shrink | None = None) -> None:
+        """``shrink`` finds a smaller way to load a model that ran out of memory, on a thread of its own."""
+        self._shrink = shrink
         self._inbox: SimpleQueue[_Do | _Close | WorkerSaid | WorkerEnded] = SimpleQueue()
         self._sinks: tuple[EventSink, ...] = ()
         self._sinks_lock = threading.Lock()
@@ -95,7 +101,8 @@ class WorkerClient:
         self._hang: str | None = None
         self._last_error: ErrorInfo | None = None
         self._waiting: dict[RequestId, Submit | Embed | Count] = {}
-        self._in_flight: set[RequestId] = set()
+        self._in_flight: dict[RequestId, Submit | Embed | Count] = {}
+        self._begun: set[RequestId] = set()
         self._pinned: set[str] = set()
         self._budget = RestartBudget()
         self._pulse = Pulse(TICK_S)
@@ -216,7 +223,7 @@ class WorkerClient:
         if self._phase is _Phase.LOADING:
             self._waiting[request_id] = command
         elif self._phase is _Phase.READY and self._worker is not None:
-            self._in_flight.add(request_id)
+            self._in_flight[request_id] = command
             self._worker.send(command)
         else:
             self._emit(RequestFailed(request_id, self._why_not_ready()))
@@ -254,6 +261,9 @@ class WorkerClient:
         if isinstance(event, Heartbeat):
             self._pulse.beat(event.n_steps, event.busy)
             return
+        if isinstance(event, DevicesRead):  # the heartbeat's thread sends it: no sign of progress
+            self._emit(event)
+            return
         self._pulse.progressed()
         match event:
             case ModelLoaded():
@@ -265,15 +275,19 @@ class WorkerClient:
                 return
             case LoadFailed(error=error):
                 self._end_worker()
-                self._load_failed(error)
+                if error.kind != "OutOfMemory" or not self._try_smaller(error):
+                    self._load_failed(error)
                 return
+            case TokensEmitted(request_id):
+                self._begun.add(request_id)
             case (
                 RequestFinished(request_id)
                 | RequestFailed(request_id)
                 | Embedded(request_id)
                 | PromptCounted(request_id)
             ):
-                self._in_flight.discard(request_id)
+                self._in_flight.pop(request_id, None)
+                self._begun.discard(request_id)
         self._emit(event)
 
     def _submit_waiting(self) -> None:
@@ -295,6 +309,8 @@ class WorkerClient:
         log.error("the engine stopped: %s\n%s", error.text, error.detail)
         self._worker = None
         worker.join()
+        if ran_out_of_memory(worker.stderr_tail) and self._try_smaller(error):
+            return
         if was_loading:
             self._load_failed(error)
             return
@@ -306,6 +322,40 @@ class WorkerClient:
         if restarting:
             self._start()
 
+    def _try_smaller(self, error: ErrorInfo) -> bool:
+        """Whether the model may be loaded anew with less. Requests that had no answer yet wait for that."""
+        shrink, spec = self._shrink, self._spec
+        if shrink is None or spec is None:
+            return False
+        self._phase = _Phase.LOADING
+        for request_id in [request_id for request_id in self._in_flight if request_id in self._begun]:
+            del self._in_flight[request_id]
+            self._emit(RequestFailed(request_id, error))
+        self._waiting = {**self._in_flight, **self._waiting}
+        self._in_flight.clear()
+        self._begun.clear()
+
+        def find() -> None:
+            try:
+                found = shrink(spec)
+            except Exception:
+                log.exception("no smaller plan")
+                found = None
+            self._inbox.put(_Do(lambda: self._start_smaller(spec, found, error)))
+
+        threading.Thread(target=find, name="engine-shrink", daemon=True).start()
+        return True
+
+    def _start_smaller(self, failed: LoadSpec, found: Shrunk | None, error: ErrorInfo) -> None:
+        if self._spec is not failed or self._worker is not None:
+            return  # another model was asked for meanwhile
+        if found is None:
+            self._load_failed(error)
+            return
+        self._spec = found.spec
+        self._emit(PlanReduced(failed.path, found.sentence))
+        self._start()
+
     def _load_failed(self, error: ErrorInfo) -> None:
         assert self._spec is not None
         self._phase = _Phase.FAILED
@@ -316,6 +366,7 @@ class WorkerClient:
     def _fail_requests(self, error: ErrorInfo) -> None:
         lost = [*self._in_flight, *self._waiting]
         self._in_flight.clear()
+        self._begun.clear()
         self._waiting.clear()
         for request_id in lost:
             self._emit(RequestFailed(request_id, error))

@@ -11,7 +11,8 @@ import math
 import re
 from collections.abc import Callable
 
-from engine.errors import ModelFileError
+from engine.errors import ModelFileError, ModelNotSupported
+from engine.gguf.cursor import DOWNLOAD_AGAIN
 from engine.gguf.facts import (
     INTEGER_TENSORS,
     KNOWN_ARCHITECTURES,
@@ -21,10 +22,12 @@ from engine.gguf.facts import (
     TOKENIZER_MODELS,
 )
 from engine.gguf.header import GgufArray, GgufHeader, GgufTensor, ValueKind
-from engine.gguf.reader import DOWNLOAD_AGAIN, NEWER_ENGINE
+from engine.gguf.reader import NEWER_ENGINE
 from engine.gguf.sniff import quote
 
-MAX_TOKENS = 2**20
+MAX_TOKENS = 400_000
+"""Half as many again as the largest vocabularies have."""
+MIN_CONTEXT = 32
 MIN_ALIGNMENT = 32
 """ggml asserts that the mapped weights are aligned to this."""
 
@@ -43,10 +46,34 @@ _SMALLEST = 2.0**-126
 """The smallest normal F32: what divides by less gets infinity."""
 
 
-def check_loadable(header: GgufHeader) -> None:
-    """Raise ModelFileError for a model that llama.cpp would not survive or does not know. Any thread; some 0.1 s."""
+def check_loadable(header: GgufHeader, *, is_here: bool = True) -> None:
+    """Raise ModelFileError for a model that llama.cpp would not survive, and ModelNotSupported for one that is whole
+    and that it does not know. Any thread; some 0.1 s.
+
+    ``is_here`` is False for a header without its file: then the other parts of a model are not looked for.
+    """
     for check in _CHECKS:
         check(header)
+    if is_here:
+        _check_parts(header)
+
+
+def check_adapter(header: GgufHeader) -> None:
+    """The same for an adapter, of which llama.cpp checks the shapes, and not whether it can multiply with them."""
+    kind = header.metadata.get("adapter.type", "lora")
+    if kind != "lora":
+        raise ModelNotSupported(
+            f"{header.file_name} is an adapter of the kind {quote(str(kind))}, which this version cannot use.",
+            NEWER_ENGINE,
+        )
+    if not header.tensors:
+        raise _damaged(header, "it has no weights")
+    for tensor in header.tensors:
+        if not tensor.type.multiplies:
+            raise _damaged(header, f"the tensor {quote(tensor.name)} cannot have the type {tensor.type.name}")
+    alpha = header.metadata.get("adapter.lora.alpha", 0.0)
+    if not isinstance(alpha, int | float) or not math.isfinite(alpha):
+        raise _damaged(header, "its strength is no number")
 
 
 def _check_kind_of_file(header: GgufHeader) -> None:
@@ -62,24 +89,31 @@ def _check_kind_of_file(header: GgufHeader) -> None:
         what = "a GGUF file without weights"
     else:
         return
-    raise ModelFileError(f"{header.path.name} is {what}.", "Pick the model's own file.")
+    raise ModelNotSupported(f"{header.file_name} is {what}.", "Pick the model's own file.")
 
 
 def _check_split(header: GgufHeader) -> None:
-    """A model in several files is loaded by its first one, and llama.cpp finds the others by name."""
+    """A model in several files is loaded by its first one."""
     number, count = header.metadata.get("split.no", 0), header.metadata.get("split.count", 0)
     if not isinstance(number, int) or not isinstance(count, int) or count <= 1:
         return
     if number != 0:
         raise ModelFileError(
-            f"{header.path.name} is part {number + 1} of {count} of a model.", "Pick the first part; it finds the rest."
+            f"{header.file_name} is part {number + 1} of {count} of a model.", "Pick the first part; it finds the rest."
         )
+
+
+def _check_parts(header: GgufHeader) -> None:
+    """llama.cpp finds the other parts by name."""
+    count = header.metadata.get("split.count", 0)
+    if not isinstance(count, int) or count <= 1:
+        return
     prefix = header.path.name.removesuffix(f"-{1:05d}-of-{count:05d}.gguf")
     names = (f"{prefix}-{part:05d}-of-{count:05d}.gguf" for part in range(2, min(count, 2**16) + 1))
     missing = next((name for name in names if not header.path.with_name(name).is_file()), None)
     if missing:
         raise ModelFileError(
-            f"{header.path.name} is the first of {count} parts, and {missing} is not beside it.",
+            f"{header.file_name} is the first of {count} parts, and {missing} is not beside it.",
             "Put all parts into one folder under their original names.",
         )
 
@@ -88,8 +122,8 @@ def _check_architecture(header: GgufHeader) -> None:
     if not header.architecture:
         raise _damaged(header, "it does not say which architecture it has")
     if header.architecture not in KNOWN_ARCHITECTURES:
-        raise ModelFileError(
-            f"{header.path.name} has the architecture {quote(header.architecture)}, which this version cannot run.",
+        raise ModelNotSupported(
+            f"{header.file_name} has the architecture {quote(header.architecture)}, which this version cannot run.",
             NEWER_ENGINE,
         )
 
@@ -103,6 +137,13 @@ def _check_layers(header: GgufHeader) -> None:
     n_extra = _integer(header, "nextn_predict_layers") or 0
     if not 0 <= n_extra <= n_layers:
         raise _damaged(header, f"{n_extra:,} of its {n_layers} layers are said to predict further tokens")
+
+
+def _check_context(header: GgufHeader) -> None:
+    """The engine gives a context no more room than the model was trained for, and batches must fit into it."""
+    n_ctx = _integer(header, "context_length")
+    if n_ctx is not None and 0 < n_ctx < MIN_CONTEXT:
+        raise _damaged(header, f"it claims a context of {n_ctx} tokens, and the shortest are some hundreds long")
 
 
 def _check_experts(header: GgufHeader) -> None:
@@ -146,8 +187,8 @@ def _check_numbers(header: GgufHeader) -> None:
             raise _damaged(header, f"{quote(key)} is {value:g}, which is no possible value")
     scaling = header.metadata.get(f"{header.architecture}.rope.scaling.type", "none")
     if isinstance(scaling, str) and scaling not in ROPE_SCALING_TYPES:
-        raise ModelFileError(
-            f"{header.path.name} stretches its context in the way {quote(scaling)}, which this version does not know.",
+        raise ModelNotSupported(
+            f"{header.file_name} stretches its context in the way {quote(scaling)}, which this version does not know.",
             NEWER_ENGINE,
         )
 
@@ -171,11 +212,11 @@ def _check_vocabulary(header: GgufHeader) -> None:
     model = header.metadata.get("tokenizer.ggml.model")
     if model in (None, "none", "no_vocab"):
         raise ModelFileError(
-            f"{header.path.name} has no vocabulary, so it can neither read nor write text.", "Pick another model."
+            f"{header.file_name} has no vocabulary, so it can neither read nor write text.", "Pick another model."
         )
     if model not in TOKENIZER_MODELS:
-        raise ModelFileError(
-            f"{header.path.name} has a tokenizer of the unknown kind {quote(str(model))}.", NEWER_ENGINE
+        raise ModelNotSupported(
+            f"{header.file_name} has a tokenizer of the unknown kind {quote(str(model))}.", NEWER_ENGINE
         )
     array = header.metadata.get("tokenizer.ggml.tokens")
     if not isinstance(array, GgufArray) or array.kind is not ValueKind.STRING:
@@ -187,15 +228,18 @@ def _check_vocabulary(header: GgufHeader) -> None:
     _check_tokens(header, str(model), tokens)
 
 
-def _distinct_tokens(header: GgufHeader, array: GgufArray) -> frozenset[bytes]:
-    """The texts of the tokens. llama.cpp asserts that no two are alike; it gives empty ones a name of their own."""
-    texts = [text or b"[EMPTY_%d]" % number for number, text in enumerate(array.raw_strings())]
-    distinct = frozenset(texts)
-    if len(distinct) != len(texts):
-        seen: set[bytes] = set()
-        twice = next(text for text in texts if text in seen or seen.add(text))  # type: ignore[func-returns-value]
-        raise _damaged(header, f"the token {quote(twice.decode('utf-8', 'replace'))} comes twice in its vocabulary")
-    return distinct
+def _distinct_tokens(header: GgufHeader, array: GgufArray) -> set[bytes]:
+    """The texts of the tokens. llama.cpp asserts that no two are alike.
+
+    It reads them as far as a zero byte, and gives empty ones a name of their own.
+    """
+    seen: set[bytes] = set()
+    for number, written in enumerate(array.raw_strings()):
+        text = written.partition(b"\0")[0] or b"[EMPTY_%d]" % number
+        if text in seen:
+            raise _damaged(header, f"the token {quote(text.decode('utf-8', 'replace'))} comes twice in its vocabulary")
+        seen.add(text)
+    return seen
 
 
 def _check_embedding_rows(header: GgufHeader, n_tokens: int) -> None:
@@ -206,7 +250,7 @@ def _check_embedding_rows(header: GgufHeader, n_tokens: int) -> None:
         raise _damaged(header, f"it has {n_tokens:,} tokens, but its weights are for {embeddings.shape[1]:,}")
 
 
-def _check_tokens(header: GgufHeader, model: str, tokens: frozenset[bytes]) -> None:
+def _check_tokens(header: GgufHeader, model: str, tokens: set[bytes]) -> None:
     """What each tokenizer looks up without asking whether it is there."""
     if model in ("llama", "plamo2"):
         missing = _missing_byte(tokens, allow_plain=model == "llama")
@@ -222,7 +266,7 @@ def _check_tokens(header: GgufHeader, model: str, tokens: frozenset[bytes]) -> N
         _check_special_token(header, "seperator_token_id", 102, len(tokens))  # spelled so in the format
 
 
-def _missing_byte(tokens: frozenset[bytes], *, allow_plain: bool) -> int | None:
+def _missing_byte(tokens: set[bytes], *, allow_plain: bool) -> int | None:
     for byte in range(256):
         if b"<0x%02X>" % byte not in tokens and not (allow_plain and bytes([byte]) in tokens):
             return byte
@@ -246,7 +290,7 @@ def _integer(header: GgufHeader, key: str) -> int | None:
 
 
 def _damaged(header: GgufHeader, what: str) -> ModelFileError:
-    return ModelFileError(f"{header.path.name} is damaged: {what}.", DOWNLOAD_AGAIN)
+    return ModelFileError(f"{header.file_name} is damaged: {what}.", DOWNLOAD_AGAIN)
 
 
 _CHECKS: tuple[Callable[[GgufHeader], None], ...] = (
@@ -254,6 +298,7 @@ _CHECKS: tuple[Callable[[GgufHeader], None], ...] = (
     _check_split,
     _check_architecture,
     _check_layers,
+    _check_context,
     _check_experts,
     _check_numbers,
     _check_tensors,

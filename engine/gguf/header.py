@@ -45,6 +45,9 @@ SCALAR_FORMATS: dict[ValueKind, str] = {
 }
 """struct codes, all little endian in the file."""
 
+SCALAR_SIZES: dict[ValueKind, int] = {kind: struct.calcsize("<" + code) for kind, code in SCALAR_FORMATS.items()}
+"""In bytes."""
+
 
 @dataclass(frozen=True, slots=True)
 class GgufArray:
@@ -55,7 +58,7 @@ class GgufArray:
 
     kind: ValueKind
     count: int
-    data: bytes
+    data: bytes | bytearray
 
     def __len__(self) -> int:
         return self.count
@@ -71,7 +74,7 @@ class GgufArray:
         for _ in range(self.count):
             start = position + 8
             position = start + unpack(data, position)[0]
-            yield data[start:position]
+            yield bytes(data[start:position])
 
 
 GgufValue = int | float | bool | str | GgufArray
@@ -91,7 +94,10 @@ class GgufTensor:
 
 @dataclass(frozen=True, slots=True)
 class GgufHeader:
-    """Everything before the weights. Tensors are in file order; ``data_offset`` is where the weights begin."""
+    """Everything before the weights. Tensors are in file order; ``data_offset`` is where the weights begin.
+
+    ``title`` is what sentences call the file, where its own name says nothing to a person.
+    """
 
     path: Path
     version: int
@@ -99,9 +105,15 @@ class GgufHeader:
     tensors: tuple[GgufTensor, ...]
     data_offset: int
     size_bytes: int
+    title: str = ""
 
     def __repr__(self) -> str:
         return f"GgufHeader({self.path.name!r}, {self.architecture!r}, {len(self.tensors)} tensors)"
+
+    @property
+    def file_name(self) -> str:
+        """For sentences."""
+        return self.title or self.path.name
 
     @property
     def architecture(self) -> str:

@@ -85,6 +85,11 @@ class PagedKv:
         self._clock = clock
         self._last_paths: dict[str, bytes] = {}  # what each conversation was when it was last seen
 
+    @property
+    def can_cut(self) -> bool:
+        """Whether the last tokens of a sequence can be taken back."""
+        return self._tree.can_cut
+
     def fetch(self, prompt: Sequence[TokenId]) -> bool:
         """Start bringing pages of the prompt from disk into RAM, where that is sooner than computing them.
 
@@ -167,9 +172,18 @@ class PagedKv:
         self._paths.cut(path, n_confirmed)
         return path.n_tokens
 
-    def close(self, request_id: RequestId) -> None:
-        """Take the sequence back. What is in it stays for whoever begins alike, until something needs the room."""
+    def take_back(self, seq_id: SeqId, n_keep: int) -> None:
+        """Empty the cells from ``n_keep`` on, which is where the known tokens end or later: a draft has filled them."""
+        self._paths.take_back(self._paths.running_in(seq_id), n_keep)
+
+    def close(self, request_id: RequestId, n_most: int | None = None) -> None:
+        """Take the sequence back. What is in it stays for whoever begins alike, until something needs the room.
+
+        What is beyond the first ``n_most`` tokens is dropped: nobody said it.
+        """
         path = self._paths.release(request_id)
+        if n_most is not None and path.n_tokens > n_most:
+            self._paths.cut(path, n_most)
         if path.is_dropped:
             self._shed(path)
             return

@@ -153,6 +153,11 @@ class ResidentPaths:
         self._advance(path, tokens)
         return True
 
+    def take_back(self, path: Path, n_keep: int) -> None:
+        """Empty cells after its tokens, which nobody has counted. Raises KvError where tokens would go with them."""
+        if n_keep < path.n_tokens or not self._pool.trim(path.seq_id, n_keep):
+            raise KvError(f"sequence {path.seq_id} has {path.n_tokens} tokens and was cut to {n_keep}")
+
     def save(self, path: Path, begin: int, end: int) -> bytes | None:
         return self._pool.save(path.seq_id, begin, end)
 

@@ -5,6 +5,9 @@ from __future__ import annotations
 _WEIGHT = 0.2
 _PREFILL_SHARE = 0.75
 _LEAST_TOKENS = 16
+_MOST_ROUNDS = 32
+_ROUNDS_S = 0.025
+"""A reader sees no difference, and who comes meanwhile waits no longer than for a chunk of a prompt."""
 
 
 class Pace:
@@ -24,6 +27,12 @@ class Pace:
     def prefill_s(self) -> float | None:
         """Seconds a prompt token, or None before the first was measured."""
         return self._prefill_s
+
+    def rounds(self) -> int:
+        """How many tokens the running answers may get before anything else is looked at."""
+        if not self._decode_s:
+            return 1
+        return max(1, min(_MOST_ROUNDS, int(_ROUNDS_S / self._decode_s)))
 
     def observe(self, n_decoding: int, n_prefill: int, seconds: float) -> None:
         if n_prefill == 0:

@@ -9,6 +9,8 @@ from engine.errors import BugError
 from engine.reuse import ReuseReport
 from engine.types import GenerationRequest, RequestId, SeqId, TokenId
 
+_NO_LIMIT = 2**31
+
 
 @dataclass(slots=True)
 class ActiveRequest:
@@ -48,6 +50,12 @@ class ActiveRequest:
     @property
     def n_output(self) -> int:
         return len(self.tokens) - self.n_prompt
+
+    @property
+    def n_left(self) -> int:
+        """How many tokens it may still say; without a limit of its own, more than any step yields."""
+        most = self.request.max_tokens
+        return _NO_LIMIT if most is None else most - self.n_output
 
     @property
     def n_due(self) -> int:

@@ -8,8 +8,9 @@ no thread and no clock.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from types import MappingProxyType
 
 from engine.errors import EngineBusy
 from engine.kv import PagedKv
@@ -17,10 +18,11 @@ from engine.kv.costs import Costs
 from engine.sched.pace import Pace
 from engine.sched.request import ActiveRequest
 from engine.step import Chunk, StepPlan, StepResult, StepStatus
-from engine.types import RequestId
+from engine.types import RequestId, TokenId
 
-_STEPS_PER_PARKING = 16
-"""A page that is saved in a step makes it some milliseconds longer."""
+_NO_DRAFTS: Mapping[RequestId, Sequence[TokenId]] = MappingProxyType({})
+_ROUNDS_PER_PARKING = 16
+"""A page that is saved between two rounds makes the second one some milliseconds later."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +43,7 @@ class Scheduler:
         self._queue: deque[ActiveRequest] = deque()
         self._running: dict[RequestId, ActiveRequest] = {}
         self._ahead: ActiveRequest | None = None
-        self._n_steps = 0
+        self._n_rounds_done = 0
 
     @property
     def has_work(self) -> bool:
@@ -78,7 +80,7 @@ class Scheduler:
         """
         if (running := self._running.pop(request_id, None)) is not None:
             if is_sound:
-                self._kv.close(request_id)
+                self._kv.close(request_id, len(running.tokens))
             else:
                 self._kv.abandon(request_id)
             return running
@@ -103,12 +105,25 @@ class Scheduler:
             self._seat(self._ahead)
         return admitted
 
-    def schedule(self) -> StepPlan | None:
+    def decoding(self) -> list[ActiveRequest]:
+        """The running requests, if each of them has one token to compute; none while somebody's prompt is read."""
+        running = list(self._running.values())
+        return running if self._kv.can_cut and not any(request.is_prefilling for request in running) else []
+
+    def schedule(self, drafts: Mapping[RequestId, Sequence[TokenId]] = _NO_DRAFTS) -> StepPlan | None:
         """The next step, with the cells for it free; None when nothing can run now.
 
+        ``drafts`` are guesses of what follows, to be verified in the same batch as far as there is room for them.
         Where the running requests together need more cells than there are, the youngest goes back into the queue.
         """
+        if drafts:
+            plan = StepPlan(tuple(_with_draft(chunk, drafts.get(chunk.request_id, ())) for chunk in self._chunks()))
+            if plan.n_tokens <= self._limits.chunk_tokens and self._kv.reserve(plan.n_tokens):
+                return plan
         while chunks := tuple(self._chunks()):
+            n_rounds = self._n_rounds(chunks)
+            if n_rounds > 1 and self._kv.reserve(n_rounds * len(chunks)):
+                return StepPlan(chunks, n_rounds)
             plan = StepPlan(chunks)
             if self._kv.reserve(plan.n_tokens) or len(self._running) < 2:
                 return plan
@@ -117,19 +132,22 @@ class Scheduler:
 
     def update(self, plan: StepPlan, result: StepResult) -> None:
         """Book what a step computed. After an early end the same tokens are simply due again."""
-        self._n_steps += 1
+        n_before = self._n_rounds_done
+        self._n_rounds_done += result.n_rounds
         if result.status is StepStatus.DONE:
-            self._learn(plan, result.seconds)
+            self._learn(plan, result.seconds / result.n_rounds)
+        drawn = _drawn(result)
         for chunk in plan.chunks:
             request = self._request(chunk.request_id)
             if result.status is StepStatus.DONE:
-                self._kv.extend(chunk.seq_id, chunk.start, chunk.tokens)
-                request.n_computed = chunk.end
+                tokens = (*chunk.known, *drawn.get(chunk.request_id, ())[:-1])
+                self._kv.extend(chunk.seq_id, chunk.start, tokens)
+                request.n_computed = chunk.start + len(tokens)
             else:
                 request.lose(self._kv.spoil(chunk.seq_id, chunk.start))
         if self._ahead is not None and self._ahead.n_due == 0:
             self.read_ahead(None)
-        if self._n_steps % _STEPS_PER_PARKING == 0 and self._running:
+        if self._n_rounds_done // _ROUNDS_PER_PARKING > n_before // _ROUNDS_PER_PARKING and self._running:
             self._kv.park(may_save=True)
 
     def check(self) -> None:
@@ -164,6 +182,18 @@ class Scheduler:
         for request, n_tokens in self._shares(prefilling, n_left):
             yield self._chunk(request, n_tokens)
 
+    def _n_rounds(self, chunks: tuple[Chunk, ...]) -> int:
+        """More than one where nothing but answers is computed, and no more than the shortest of them may still take.
+
+        What is computed beyond the end of an answer that its text brings about is cut off again, and not every model's
+        cells can be cut.
+        """
+        running = [self._running.get(chunk.request_id) for chunk in chunks]
+        if not self._kv.can_cut or any(request is None or request.is_prefilling for request in running):
+            return 1
+        n_left = [request.n_left for request in running if request is not None]
+        return max(1, min(self._pace.rounds(), *n_left))
+
     def _shares(self, prefilling: list[ActiveRequest], n_left: int) -> Iterator[tuple[ActiveRequest, int]]:
         """Even shares, the shortest rests first, so that what they leave over goes to the longer ones."""
         waiting = sorted(prefilling, key=lambda request: request.n_due)
@@ -185,8 +215,22 @@ class Scheduler:
         return self._running[request_id]
 
     def _learn(self, plan: StepPlan, seconds: float) -> None:
+        if plan.n_drafted:
+            return  # it is neither what a token costs nor what a prompt does
         prefills = [chunk for chunk in plan.chunks if self._request(chunk.request_id).is_prefilling]
         n_prefill = sum(len(chunk.tokens) for chunk in prefills)
         self._pace.observe(len(plan.chunks) - len(prefills), n_prefill, seconds)
         if len(plan.chunks) == 1 and prefills:
             self._costs.observe_prefill(prefills[0].start, n_prefill, seconds)
+
+
+def _with_draft(chunk: Chunk, draft: Sequence[TokenId]) -> Chunk:
+    return replace(chunk, tokens=(*chunk.tokens, *draft), n_drafted=len(draft)) if draft else chunk
+
+
+def _drawn(result: StepResult) -> dict[RequestId, list[TokenId]]:
+    """Each request's tokens, round by round."""
+    drawn: dict[RequestId, list[TokenId]] = {}
+    for sample in result.samples:
+        drawn.setdefault(sample.request_id, []).append(sample.token)
+    return drawn

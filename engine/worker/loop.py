@@ -7,11 +7,14 @@ import logging
 import time
 import traceback
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from msgspec.structs import replace
 
+from engine.admission import check_request
 from engine.backend.base import Backend
+from engine.cells import KvLayout
 from engine.commands import (
     Cancel,
     Command,
@@ -25,19 +28,23 @@ from engine.commands import (
     Shutdown,
     Submit,
 )
-from engine.config import LoadSpec
+from engine.config import CacheConfig, LoadSpec
 from engine.core import EngineCore
+from engine.drafting import Drafting
 from engine.errors import BugError, ErrorInfo, InvalidRequest, KnownError
-from engine.events import CacheChanged, Event, LoadFailed, ModelLoaded, ModelLoading, RequestFailed
+from engine.events import CacheChanged, DevicesRead, Event, LoadFailed, ModelLoaded, ModelLoading, RequestFailed
 from engine.fingerprint import model_sha256
 from engine.gguf import check_loadable, read_header
 from engine.kv import Costs, DiskTier, PagedKv
 from engine.sched import Limits
-from engine.types import GenerationRequest, RequestId
+from engine.types import AdapterUse, GenerationRequest, Overflow, RequestId
+from engine.worker.drafts import KeptCosts, make_drafts
 from engine.worker.embeddings import Embeddings
 from engine.worker.mailbox import Mailbox
+from engine.worker.meter import MemoryMeter
 from engine.worker.threads import Threads
 from engine.worker.tuning import KeptChoices
+from engine.worker.turns import AdapterTurns, wanted
 
 log = logging.getLogger(__name__)
 
@@ -76,12 +83,24 @@ class WorkerLoop:
         self._reported: CacheChanged | None = None
         self._reported_s = 0.0
         self._threads: Threads | None = None
+        self._draft_problem: str | None = None
+        self._spec: LoadSpec | None = None
+        self._turns = AdapterTurns()
+        self._costs = Costs()
+        self._drafting: Drafting | None = None
+        self._cache = CacheConfig()
+        self._pinned: set[str] = set()
         self._is_loading = False
+        self._meter: MemoryMeter | None = None
+
+    def devices(self) -> DevicesRead | None:
+        """What the devices have left, where that has changed since the last time. Thread: one, any."""
+        return None if self._meter is None else self._meter.read()
 
     @property
     def is_busy(self) -> bool:
         has_work = (self._core is not None and self._core.has_work) or self._is_embedding
-        return self._is_loading or has_work
+        return self._is_loading or has_work or self._turns.has_waiting
 
     @property
     def _is_embedding(self) -> bool:
@@ -91,6 +110,7 @@ class WorkerLoop:
         """Make the running batch end early where it should not keep this command waiting. Thread: any."""
         if self._backend is None or self._core is None or not (self._core.has_work or self._is_embedding):
             return
+        self._backend.hurry()
         match command:
             case Cancel() | Shutdown():
                 self._backend.interrupt()
@@ -117,12 +137,14 @@ class WorkerLoop:
                     return
                 self._obey(self._core, command)
                 pause_s = 0.0
+            self._take_turns()
             pause_s = self._work(self._core)
             self._report_cache(is_calm=pause_s > 0)
 
     def _load(self, spec: LoadSpec) -> bool:
         self._is_loading = True
         try:
+            self._spec = spec
             self._threads = Threads(spec.config.n_threads)
             self._backend = self._open(replace(spec, config=replace(spec.config, n_threads=self._threads.n_threads)))
             self._core = self._make_core(self._backend, spec, self._threads)
@@ -136,29 +158,88 @@ class WorkerLoop:
             return False
         finally:
             self._is_loading = False
-        self._emit(ModelLoaded(replace(self._core.info, n_threads=self._threads.n_threads)))
+        draft = self._backend.draft
+        info = replace(
+            self._core.info,
+            n_threads=self._threads.n_threads,
+            draft_name=None if draft is None or self._draft_problem else draft.name,
+            draft_problem=self._draft_problem,
+        )
+        receipt = self._backend.receipt()
+        self._emit(ModelLoaded(info, receipt))
+        self._meter = MemoryMeter(self._backend.read_memory, receipt)
         return True
 
     def _open(self, spec: LoadSpec) -> Backend:
         """Our own reader sees the file first: llama.cpp ends the process over some headers that it turns down."""
         if problem := spec.config.problem():
             raise InvalidRequest(problem)
-        check_loadable(read_header(Path(spec.path)))
+        check_loadable(read_header(Path(spec.path), spec.name or None))
         progress = _Progress(spec.path, self._emit)
         return self._load_backend(spec, progress)
 
     def _make_core(self, backend: Backend, spec: LoadSpec, threads: Threads) -> EngineCore:
-        costs, cache, layout = Costs(), spec.cache, backend.layout
+        layout, key, kept = _layout(backend, spec, ()), "", None
+        if spec.cache.folder is not None:
+            folder = Path(spec.cache.folder)
+            on_gpu = "" if spec.config.n_gpu_layers is None else f", {spec.config.n_gpu_layers} layers on a GPU"
+            key = layout.fingerprint + on_gpu
+            threads.tune(backend, key, KeptChoices(folder / "threads.json"))
+            kept = KeptCosts(folder / "batches.json")
+        threads.apply(backend)
+        drafts = make_drafts(backend, spec, f"{key}, {threads.key}", kept)
+        self._draft_problem = drafts.problem
+        self._drafting, self._cache = drafts.drafting, spec.cache
+        return self._fresh_core(backend, spec)
+
+    def _fresh_core(self, backend: Backend, spec: LoadSpec) -> EngineCore:
+        """One over empty cells, which remembers what was computed with the adapters that are in place."""
+        layout, cache = _layout(backend, spec, self._turns.in_place), self._cache
         disk = None
         if cache.folder is not None:
-            folder = Path(cache.folder)
-            model_hash = model_sha256(Path(spec.path), folder / "hashes.json")
-            layout = dataclasses.replace(layout, fingerprint=f"{model_hash} {layout.fingerprint}")
-            disk = DiskTier(folder, layout.fingerprint, cache.disk_bytes, self._wake)
-            on_gpu = "" if spec.config.n_gpu_layers is None else f", {spec.config.n_gpu_layers} layers on a GPU"
-            threads.tune(backend, layout.fingerprint + on_gpu, KeptChoices(folder / "threads.json"))
-        self._kv = PagedKv(layout, backend.cells, cache.ram_bytes, disk, costs)
-        return EngineCore(backend, self._kv, costs, Limits(spec.config.n_ubatch, spec.config.n_parallel))
+            disk = DiskTier(Path(cache.folder), layout.fingerprint, cache.disk_bytes, self._wake)
+        self._kv = PagedKv(layout, backend.cells, cache.ram_bytes, disk, self._costs)
+        limits = Limits(spec.config.n_ubatch, spec.config.n_parallel)
+        core = EngineCore(backend, self._kv, self._costs, limits, self._drafting)
+        for conversation in self._pinned:
+            core.pin(conversation, True)
+        return core
+
+    def _take_turns(self) -> None:
+        """Go on with those who waited for other adapters, as far as they can be answered now."""
+        assert self._core is not None
+        while True:
+            core = self._core
+            is_answering = core.has_work and not core.is_reading_ahead
+            request = self._turns.next(is_answering=is_answering)
+            if request is None:
+                return
+            self._take(request.id, partial(self._submit_in_turn, request))
+
+    def _submit_in_turn(self, request: GenerationRequest) -> list[Event]:
+        assert self._core is not None
+        try:
+            if wanted(request) != self._turns.in_place:
+                self._put_in_place(wanted(request))
+        except KnownError as error:
+            return [RequestFailed(request.id, ErrorInfo.of(error))]
+        return self._core.submit(request, time.monotonic())
+
+    def _put_in_place(self, uses: tuple[AdapterUse, ...]) -> None:
+        """Compute with other adapters from now on. What was remembered of conversations waits on the disk.
+
+        Raises ModelFileError where they do not fit; nothing has changed then.
+        """
+        assert self._core is not None
+        assert self._kv is not None
+        assert self._backend is not None
+        assert self._spec is not None
+        self._core.read_ahead(None, (), Overflow.STOP)
+        self._backend.adapters.check(uses)
+        self._kv.close_all(SAVE_S)
+        self._backend.adapters.apply(uses)
+        self._turns.in_place = uses
+        self._core = self._fresh_core(self._backend, self._spec)
 
     def _obey(self, core: EngineCore, command: Command) -> None:
         assert self._kv is not None
@@ -176,10 +257,12 @@ class WorkerLoop:
             case ReadAhead():
                 self._read_ahead(core, command)
             case PinConversation(conversation, is_pinned):
-                self._kv.pin(conversation, is_pinned)
+                (self._pinned.add if is_pinned else self._pinned.discard)(conversation)
+                core.pin(conversation, is_pinned)
             case DropConversation(conversation):
-                self._kv.drop(conversation)
+                core.drop(conversation)
             case SetCacheBudgets(ram_bytes, disk_bytes):
+                self._cache = replace(self._cache, ram_bytes=ram_bytes, disk_bytes=disk_bytes)
                 self._kv.set_budgets(ram_bytes, disk_bytes)
             case other:
                 log.warning("a command out of place: %s", type(other).__name__)
@@ -214,6 +297,8 @@ class WorkerLoop:
 
     def _cancel(self, core: EngineCore, request_id: RequestId) -> None:
         assert self._embeddings is not None
+        if (waiting := self._turns.take_out(request_id)) is not None:
+            self._take(request_id, lambda: core.submit(waiting, time.monotonic()))
         self._send(core.cancel(request_id, time.monotonic()))
         self._send(self._embeddings.cancel(request_id))
 
@@ -249,7 +334,14 @@ class WorkerLoop:
             name = self._backend.info.name if self._backend is not None else "The model"
             problem = InvalidRequest(f"{name} makes embeddings, it cannot chat.", "Pick a model that can.")
             return [RequestFailed(request.id, ErrorInfo.of(problem))]
-        return core.submit(request, time.monotonic())
+        if not self._turns.must_wait(request):
+            return core.submit(request, time.monotonic())
+        try:
+            check_request(request)
+            self._turns.add(request)
+        except KnownError as error:
+            return [RequestFailed(request.id, ErrorInfo.of(error))]
+        return []
 
     def _take(self, request_id: RequestId, take: Callable[[], list[Event]]) -> None:
         try:
@@ -275,6 +367,18 @@ class WorkerLoop:
 
     def _send(self, events: list[Event]) -> None:
         self._mailbox.send(events, time.monotonic())
+
+
+def _layout(backend: Backend, spec: LoadSpec, uses: tuple[AdapterUse, ...]) -> KvLayout:
+    """The backend's, with everything in its fingerprint that changes what the cells hold."""
+    layout, folder = backend.layout, spec.cache.folder
+    if folder is None:
+        adapters = "".join(f" + {use.scale:g} of {use.path}" for use in uses)
+        return dataclasses.replace(layout, fingerprint=f"{layout.fingerprint}{adapters}")
+    memo = Path(folder) / "hashes.json"
+    adapters = "".join(f" + {use.scale!r} of {model_sha256(Path(use.path), memo)}" for use in uses)
+    model_hash = model_sha256(Path(spec.path), memo)
+    return dataclasses.replace(layout, fingerprint=f"{model_hash} {layout.fingerprint}{adapters}")
 
 
 class _Progress:

@@ -15,6 +15,8 @@ from engine.wire import FrameReader, FrameWriter, WireError, command_reader
 from engine.worker.loop import WorkerLoop
 
 HEARTBEAT_S = 0.5
+BEATS_A_LOOK = 2
+"""How often what the devices have left is looked at."""
 LAST_WORDS_S = 2.0
 """How long a worker may take to save what it remembers before it must be gone."""
 
@@ -99,10 +101,13 @@ def _read(reader: FrameReader[Command], inbox: SimpleQueue[Command | None], loop
 
 
 def _beat(writer: FrameWriter, loop: WorkerLoop) -> None:
-    pause = threading.Event()
+    pause, n_beats = threading.Event(), 0
     while not pause.wait(HEARTBEAT_S):
         try:
             writer.write(Heartbeat(loop.n_steps, loop.is_busy))
+            n_beats += 1
+            if n_beats % BEATS_A_LOOK == 0 and (devices := loop.devices()) is not None:
+                writer.write(devices)
         except OSError:
             _leave(0)
 

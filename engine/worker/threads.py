@@ -36,6 +36,11 @@ class Threads:
         """For single tokens, on a quiet machine."""
         return self._counts.decode
 
+    @property
+    def key(self) -> str:
+        """Names the machine and how many threads a model computes with here."""
+        return f"{machine_key(self._cores)}, {self._counts.decode} and {self._counts.prefill}"
+
     def tune(self, backend: Backend, model: str, kept: KeptChoices) -> None:
         """Use the numbers that are kept for a model, or measure them, unless the machine is busy."""
         if self._governor is None or not backend.info.can_chat:

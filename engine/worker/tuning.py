@@ -7,7 +7,6 @@ read a prompt. A choice must be clearly faster than the default to take its plac
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import os
 import platform
@@ -18,6 +17,8 @@ from pathlib import Path
 
 import msgspec
 import psutil
+
+from engine.worker.kept import Kept
 
 log = logging.getLogger(__name__)
 
@@ -31,7 +32,6 @@ _LIMIT_S = 1.0
 _MOST_TURNS = 20
 _BATCHES_A_TURN = 3
 _CLEARLY = 0.95
-_MAX_REMEMBERED = 256
 
 TimeBatch = Callable[[int, int], float]
 """Seconds that a batch of so many tokens takes with so many threads."""
@@ -79,35 +79,12 @@ class Cores:
         return tuple(sorted({self.physical, self.logical}))
 
 
-class KeptChoices:
-    """What was measured, in a file: by model, machine and build. One that cannot be read or written is done without."""
-
+class KeptChoices(Kept[ThreadCounts]):
     def __init__(self, path: Path) -> None:
-        self._path = path
+        super().__init__(path, ThreadCounts)
 
-    def get(self, key: str) -> ThreadCounts | None:
-        return self._read().get(key)
-
-    def put(self, key: str, counts: ThreadCounts) -> None:
-        kept = self._read()
-        kept.pop(key, None)
-        kept[key] = counts
-        temporary = self._path.with_name(f"{self._path.name}.{os.getpid()}")
-        try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            temporary.write_bytes(msgspec.json.encode(dict(list(kept.items())[-_MAX_REMEMBERED:])))
-            os.replace(temporary, self._path)
-        except OSError as error:
-            log.info("thread counts are not remembered: %s", error)
-            with contextlib.suppress(OSError):
-                temporary.unlink()
-
-    def _read(self) -> dict[str, ThreadCounts]:
-        try:
-            kept = msgspec.json.decode(self._path.read_bytes(), type=dict[str, ThreadCounts])
-        except (OSError, ValueError, RecursionError):
-            return {}
-        return {key: counts for key, counts in kept.items() if min(counts.decode, counts.prefill) >= 1}
+    def is_sound(self, value: ThreadCounts) -> bool:
+        return min(value.decode, value.prefill) >= 1
 
 
 def measure(cores: Cores, time_batch: TimeBatch) -> ThreadCounts:

@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import itertools
 import math
-import os
 import struct
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -26,6 +25,7 @@ import numpy.typing as npt
 from engine.gguf import GgufArray, GgufHeader, ValueKind
 from engine.gguf.header import GgufTensor, GgufValue
 from engine.gguf.reader import _HeaderReader
+from engine.gguf.source import open_source
 from tests.doubles.gguf import CONTROL, NORMAL, encode_string, encode_value
 
 F32, Q4_K, Q6_K = 0, 12, 14
@@ -46,7 +46,10 @@ _Q4_DEVIATION, _Q6_DEVIATION = math.sqrt((16**2 - 1) / 12), math.sqrt((64**2 - 1
 
 @dataclass(frozen=True, slots=True)
 class Geometry:
-    """``rope_factor`` is how far Llama 3 stretches the slow rotations."""
+    """``rope_factor`` is how far Llama 3 stretches the slow rotations; a mixture of experts stretches none.
+
+    ``n_experts`` makes a mixture after Qwen3: of that many experts of width ``n_ff``, ``n_used`` answer for a token.
+    """
 
     n_layers: int
     width: int
@@ -55,16 +58,27 @@ class Geometry:
     n_ff: int
     n_vocab: int
     rope_factor: float
+    n_experts: int = 0
+    n_used: int = 0
+    length: int | None = None
+    """Of a head, where it is not the width divided by the heads."""
 
     @property
     def head_width(self) -> int:
-        return self.width // self.n_heads
+        return self.length or self.width // self.n_heads
+
+    @property
+    def architecture(self) -> str:
+        return "qwen3moe" if self.n_experts else "llama"
 
 
 GEOMETRIES = {
     "1b": Geometry(16, 2048, 32, 8, 8192, 128_256, 32.0),
     "8b": Geometry(32, 4096, 32, 8, 14_336, 128_256, 8.0),
+    "14b": Geometry(40, 5120, 40, 8, 17_408, 151_936, 8.0),
+    "30b-a3b": Geometry(48, 2048, 32, 4, 768, 151_936, 1.0, n_experts=128, n_used=8, length=128),
     "tiny": Geometry(2, 256, 4, 2, 512, 51_200, 8.0),
+    "tiny-moe": Geometry(2, 256, 4, 2, 256, 51_200, 1.0, n_experts=8, n_used=2, length=64),
 }
 
 
@@ -92,8 +106,8 @@ class _HeaderOnly(_HeaderReader):
 
 
 def read_header_only(path: Path) -> GgufHeader:
-    with path.open("rb", buffering=0) as file:
-        return _HeaderOnly(path, file, os.fstat(file.fileno()).st_size).read()
+    with open_source(path) as source:
+        return _HeaderOnly(path, source).read()
 
 
 class Weights:
@@ -119,6 +133,10 @@ class Weights:
             self._q6["d"] = size / _Q6_DEVIATION / _SCALE
             self._write_cyclic(file, self._q6, tensor.size_bytes - n_zero_bytes)
 
+    def numbers(self, shape: tuple[int, ...]) -> bytes:
+        """A matrix that routes every token to other experts."""
+        return (self._random.standard_normal(math.prod(shape)) / math.sqrt(shape[0])).astype("<f4").tobytes()
+
     def _pool(self, block: np.dtype[Any]) -> npt.NDArray[Any]:
         return np.frombuffer(bytearray(self._random.bytes(N_POOL_BLOCKS * block.itemsize)), dtype=block)
 
@@ -131,24 +149,47 @@ class Weights:
 
 
 def tensors_of(geometry: Geometry) -> Iterator[Tensor]:
-    width, n_kv = geometry.width, geometry.head_width * geometry.n_kv_heads
+    width = geometry.width
     yield Tensor("token_embd.weight", (width, geometry.n_vocab), Q4_K)
-    yield Tensor("rope_freqs.weight", (geometry.head_width // 2,), F32)
+    if not geometry.n_experts:
+        yield Tensor("rope_freqs.weight", (geometry.head_width // 2,), F32)
     for layer in range(geometry.n_layers):
-        for name, shape in {
-            "attn_norm": (width,),
-            "attn_q": (width, width),
-            "attn_k": (width, n_kv),
-            "attn_v": (width, n_kv),
-            "attn_output": (width, width),
-            "ffn_norm": (width,),
-            "ffn_gate": (width, geometry.n_ff),
-            "ffn_up": (width, geometry.n_ff),
-            "ffn_down": (geometry.n_ff, width),
-        }.items():
-            yield Tensor(f"blk.{layer}.{name}.weight", shape, Q4_K if len(shape) > 1 else F32)
+        for name, shape in {**_attention(geometry), **_feed_forward(geometry)}.items():
+            is_plain = len(shape) == 1 or name == "ffn_gate_inp"
+            yield Tensor(f"blk.{layer}.{name}.weight", shape, F32 if is_plain else Q4_K)
     yield Tensor("output_norm.weight", (width,), F32)
     yield Tensor("output.weight", (width, geometry.n_vocab), Q6_K)
+
+
+def _attention(geometry: Geometry) -> dict[str, tuple[int, ...]]:
+    width, n_head, n_kv = (
+        geometry.width,
+        geometry.head_width * geometry.n_heads,
+        geometry.head_width * geometry.n_kv_heads,
+    )
+    shapes: dict[str, tuple[int, ...]] = {
+        "attn_norm": (width,),
+        "attn_q": (width, n_head),
+        "attn_k": (width, n_kv),
+        "attn_v": (width, n_kv),
+        "attn_output": (n_head, width),
+    }
+    if geometry.n_experts:
+        shapes |= {"attn_q_norm": (geometry.head_width,), "attn_k_norm": (geometry.head_width,)}
+    return shapes
+
+
+def _feed_forward(geometry: Geometry) -> dict[str, tuple[int, ...]]:
+    width, n_ff, n_experts = geometry.width, geometry.n_ff, geometry.n_experts
+    if not n_experts:
+        return {"ffn_norm": (width,), "ffn_gate": (width, n_ff), "ffn_up": (width, n_ff), "ffn_down": (n_ff, width)}
+    return {
+        "ffn_norm": (width,),
+        "ffn_gate_inp": (width, n_experts),
+        "ffn_gate_exps": (width, n_ff, n_experts),
+        "ffn_up_exps": (width, n_ff, n_experts),
+        "ffn_down_exps": (n_ff, width, n_experts),
+    }
 
 
 def rope_factors(geometry: Geometry) -> npt.NDArray[np.float32]:
@@ -162,26 +203,41 @@ def rope_factors(geometry: Geometry) -> npt.NDArray[np.float32]:
 
 def encode_metadata(geometry: Geometry, name: str, source: Mapping[str, GgufValue]) -> dict[str, bytes]:
     values: dict[str, str | int | float] = {
-        "general.architecture": "llama",
+        "general.architecture": geometry.architecture,
         "general.name": f"Random weights, {name}",
         "general.file_type": FILE_TYPE_Q4_K_M,
         "general.quantization_version": 2,
-        "llama.context_length": 131_072,
-        "llama.embedding_length": geometry.width,
-        "llama.block_count": geometry.n_layers,
-        "llama.feed_forward_length": geometry.n_ff,
-        "llama.attention.head_count": geometry.n_heads,
-        "llama.attention.head_count_kv": geometry.n_kv_heads,
-        "llama.attention.layer_norm_rms_epsilon": 1e-5,
-        "llama.rope.dimension_count": geometry.head_width,
-        "llama.rope.freq_base": 500_000.0,
-        "llama.vocab_size": geometry.n_vocab,
     }
+    values |= {f"{geometry.architecture}.{key}": value for key, value in _hyperparameters(geometry).items()}
     pairs = {key: encode_value(value) for key, value in values.items()}
     for key, value in source.items():
         if key.startswith("tokenizer."):
             pairs[key] = _encode_tokenizer(key, value, geometry)
     return pairs
+
+
+def _hyperparameters(geometry: Geometry) -> dict[str, int | float]:
+    values: dict[str, int | float] = {
+        "context_length": 131_072,
+        "embedding_length": geometry.width,
+        "block_count": geometry.n_layers,
+        "feed_forward_length": geometry.n_ff,
+        "attention.head_count": geometry.n_heads,
+        "attention.head_count_kv": geometry.n_kv_heads,
+        "attention.layer_norm_rms_epsilon": 1e-5,
+        "rope.dimension_count": geometry.head_width,
+        "rope.freq_base": 500_000.0,
+        "vocab_size": geometry.n_vocab,
+    }
+    if geometry.n_experts:
+        values |= {
+            "attention.key_length": geometry.head_width,
+            "attention.value_length": geometry.head_width,
+            "expert_count": geometry.n_experts,
+            "expert_used_count": geometry.n_used,
+            "expert_feed_forward_length": geometry.n_ff,
+        }
+    return values
 
 
 def _encode_tokenizer(key: str, value: GgufValue, geometry: Geometry) -> bytes:
@@ -223,6 +279,8 @@ def write_model(path: Path, size: str, vocab_from: Path) -> None:
         for tensor in tensors:
             if tensor.name == "rope_freqs.weight":
                 file.write(rope_factors(geometry).tobytes())
+            elif tensor.ggml_type == F32 and len(tensor.shape) > 1:
+                file.write(weights.numbers(tensor.shape))
             elif tensor.ggml_type == F32:
                 file.write(np.ones(tensor.shape, "<f4").tobytes())
             else:

@@ -60,3 +60,11 @@ def test_a_damaged_memo_costs_time_only(tmp_path: Path, memo: Path, damage: byte
 def test_a_missing_file_is_a_sentence(tmp_path: Path, memo: Path) -> None:
     with pytest.raises(ModelFileError, match=r"a\.gguf"):
         model_sha256(tmp_path / "a.gguf", memo)
+
+
+def test_a_memo_that_cannot_be_written_costs_time_only(tmp_path: Path) -> None:
+    path, in_the_way = tmp_path / "a.gguf", tmp_path / "file"
+    path.write_bytes(b"weights")
+    in_the_way.write_bytes(b"")
+
+    assert model_sha256(path, in_the_way / "memo.json") == hashlib.sha256(b"weights").hexdigest()

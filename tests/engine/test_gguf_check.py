@@ -167,6 +167,10 @@ class TestRefuses:
     def test_experts_that_do_not_add_up(self, tmp_path: Path, settings: Mapping[str, Value]) -> None:
         assert "expert" in refusal(tmp_path, {f"llama.{key}": value for key, value in settings.items()}).text
 
+    @pytest.mark.parametrize("n_ctx", [1, 7, 31])
+    def test_a_context_that_holds_no_batch(self, tmp_path: Path, n_ctx: int) -> None:
+        assert f"context of {n_ctx} tokens" in refusal(tmp_path, {"llama.context_length": n_ctx}).text
+
     def test_more_extra_layers_than_layers(self, tmp_path: Path) -> None:
         assert "3 of its 2 layers" in refusal(tmp_path, {"llama.nextn_predict_layers": 3}).text
 
@@ -189,6 +193,9 @@ class TestRefuses:
 
     def test_an_empty_token_whose_stand_in_exists(self, tmp_path: Path) -> None:
         refusal(tmp_path, {"tokenizer.ggml.tokens": [*TOKENS[:-2], "[EMPTY_262]", ""]})
+
+    def test_a_token_that_is_another_ones_beginning_up_to_a_zero_byte(self, tmp_path: Path) -> None:
+        assert "comes twice" in refusal(tmp_path, {"tokenizer.ggml.tokens": ["he\0x", *TOKENS[1:]]}).text
 
     def test_nothing_but_empty_tokens(self, tmp_path: Path) -> None:
         assert "byte 0x00" in refusal(tmp_path, {"tokenizer.ggml.tokens": [""] * 263}, "llama").text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import cast
 
@@ -12,8 +13,10 @@ from pytestqt.qtbot import QtBot
 from app.api.service import ApiService
 from app.chats import ChatService, ChatStore
 from app.chats.types import Thread
+from app.downloads import Downloads
+from app.hub import Hub, TokenStore
 from app.jobs import IoPool
-from app.library import Library, ModelEntry, Source
+from app.library import Hashes, Importer, Library, ModelEntry, Source, Upkeep
 from app.paths import Paths
 from app.remote import LoopThread, RemoteServers
 from app.services import Services
@@ -24,6 +27,7 @@ from engine.types import RequestId
 from tests.doubles.api_service import FakeApiService
 from tests.doubles.engine import FakeEngineClient
 from tests.doubles.keyrings import MemoryKeyring
+from tests.doubles.machine import FakeMachine, FakePlanner
 from tests.ui.transcript_double import FakeTranscript
 from ui.bridge import ApiBridge, EngineBridge
 from ui.chat.composer import ComposerText
@@ -56,13 +60,25 @@ class FakeLibrary:
     """As ``app.library.Library``, without files."""
 
     def __init__(self, *entries: ModelEntry) -> None:
-        self.known = list(entries)
+        self.models = list(entries)
 
     def entries(self) -> list[ModelEntry]:
-        return list(self.known)
+        return list(self.models)
+
+    def known(self) -> list[ModelEntry]:
+        return list(self.models)
+
+    def refresh(self) -> None:
+        pass
+
+    def subscribe(self, callback: Callable[[], None]) -> Callable[[], None]:
+        return lambda: None
+
+    def note_use(self, entry: ModelEntry) -> None:
+        pass
 
     def find(self, id_or_path: str) -> ModelEntry:
-        for entry in self.known:
+        for entry in self.models:
             if id_or_path in (entry.id, str(entry.path)):
                 return entry
         raise ModelFileError(f"{id_or_path} is not there.", "Choose another model.")
@@ -71,11 +87,11 @@ class FakeLibrary:
         if path.suffix != ".gguf":
             raise ModelFileError(f"{path.name} is not a GGUF file.", "Choose a file that ends in .gguf.")
         entry = make_entry(path.stem, source=Source.LINKED)
-        self.known.append(entry)
+        self.models.append(entry)
         return entry
 
     def remove(self, model_id: str) -> None:
-        self.known = [entry for entry in self.known if entry.id != model_id]
+        self.models = [entry for entry in self.models if entry.id != model_id]
 
 
 class World:
@@ -94,12 +110,21 @@ class World:
         self.servers = RemoteServers(self.paths.config, self.remote_loop, self.keyring)
         self.session = EngineSession(self.engine, library, self.settings, servers=self.servers)
         self.api = FakeApiService(self.settings)
+        self.hub = Hub(lambda: self.settings.current, TokenStore(self.paths.config / "hub-token", self.keyring))
+        self.downloads = Downloads(self.paths.models, None, self.hub, self.settings, lambda _finished: None)
+        self.machine = FakeMachine()
+        self.planner = FakePlanner(self.machine)
         self.services = Services(
             self.paths,
             self.settings,
             self.io,
             self.engine,
             library,
+            Importer(library),
+            Upkeep(library, Hashes(self.paths.cache / "hashes.json")),
+            self.planner,
+            self.hub,
+            self.downloads,
             self.chats,
             self.session,
             cast(ApiService, self.api),
@@ -131,7 +156,7 @@ class World:
         """Wait until what the window asked for is done and told, and what it asks for then as well."""
         QCoreApplication.processEvents()
         for _ in range(_LONGEST_CHAIN):
-            for name in ("window", "models", "chats"):
+            for name in ("window", "plans", "models", "chats"):
                 self.io.serial(name).submit(lambda: None).result()
                 QCoreApplication.processEvents()
 
@@ -162,6 +187,8 @@ class World:
         self.api_bridge.close()
         self.bridge.close()
         self.window.close()
+        self.downloads.close()
+        self.hub.close()
         self.session.close()
         self.chats.close()
         self.remote_loop.close()

@@ -123,6 +123,7 @@ class ConversationsControl(QObject):
 
     def _show_cache(self, cache: CacheChanged | None) -> None:
         self._sidebar.conversations.show_caches(None if cache is None else _by_conversation(cache))
+        self._sidebar.conversations.show_pins(self._settings.current.pinned_conversations)  # also set on the monitor
 
     def _on_first_list(self, conversations: list[ConversationSummary]) -> None:
         self._show_all(conversations)

@@ -9,6 +9,7 @@ from PySide6.QtWidgets import QFrame, QGridLayout, QLabel, QVBoxLayout, QWidget
 
 from app.chats.types import AnswerStats
 from engine.reuse import Reason, ReuseReport
+from engine.types import DraftReport, DraftVerdict
 from ui.chat.answers import context_used, speed_text
 from ui.models.memory import Tier
 from ui.models.words import tokens_text
@@ -19,6 +20,10 @@ from ui.widgets.overlay import Popover
 
 TITLE = "Why did this take that long?"
 
+_NOT_DRAFTED = {
+    DraftVerdict.NOTHING_TO_GUESS: "nothing to go by",
+    DraftVerdict.NOT_WORTH_IT: "not worth it here",
+}
 _REASONS = {
     Reason.NEW: "New text",
     Reason.EDITED: "Earlier text was edited",
@@ -102,10 +107,27 @@ def _times(stats: AnswerStats) -> tuple[Line, ...]:
         Line("First word after", _seconds(stats.first_token_s)),
         Line("Written", tokens_text(stats.n_output)),
         Line("Writing speed", f"{speed_text(stats.tokens_per_s)} tokens/s" if stats.tokens_per_s else ""),
+        *_drafting(stats.drafting),
         Line("Context in use", _context(stats)),
         Line("Answered by", stats.model_name or ""),
     ]
     return tuple(line for line in lines if line.figure)
+
+
+def _drafting(report: DraftReport | None) -> list[Line]:
+    if report is None:
+        return []
+    if report.verdict is not DraftVerdict.DRAFTED:
+        return [Line("Guessed ahead", _NOT_DRAFTED[report.verdict])]
+    n_from_text = report.n_drafted - report.n_from_model
+    lines = [
+        Line("Guessed ahead, and right", f"{report.n_accepted:,} of {report.n_drafted:,}"),
+        Line("By the small model", tokens_text(report.n_from_model) if report.n_from_model else "", is_detail=True),
+        Line("From the text so far", tokens_text(n_from_text) if n_from_text else "", is_detail=True),
+    ]
+    if report.plain_tokens_per_s:
+        lines.append(Line("Without that, about", f"{speed_text(report.plain_tokens_per_s)} tokens/s", is_detail=True))
+    return lines
 
 
 def _context(stats: AnswerStats) -> str:

@@ -20,12 +20,14 @@ from ui.chat.model_picker import ModelPicker
 from ui.chat.servers import ServersControl
 from ui.chat.view import ChatView
 from ui.errors import describe
+from ui.plan.control import LoadControl
 from ui.tasks import Operation
 from ui.widgets.banner import BannerAction, BannerText, Tone, details_action
 from ui.widgets.chip import ChipState, ChipText
 from ui.widgets.overlay import Popup
 
 _TOPIC = "model"
+_PLAN_TOPIC = "plan"
 
 
 class ModelState(StrEnum):
@@ -52,12 +54,19 @@ class ModelControl(QObject):
     changed = Signal()
 
     def __init__(
-        self, view: ChatView, session: EngineSession, library: Library, bridge: EngineBridge, queue: Executor
+        self,
+        view: ChatView,
+        session: EngineSession,
+        library: Library,
+        bridge: EngineBridge,
+        loads: LoadControl,
+        queue: Executor,
     ) -> None:
         super().__init__(view)
         self._view = view
         self._session = session
         self._library = library
+        self._loads = loads
         self._queue = queue
         self._state = ModelState.UNKNOWN
         self._entry: ModelEntry | RemoteModel | None = None
@@ -115,11 +124,20 @@ class ModelControl(QObject):
         dialog.open()
 
     def add_file(self, path: Path) -> None:
-        self._run(lambda: self._session.load(self._library.add(path).id), self._on_load_asked)
+        self._run(lambda: self._library.add(path), self._pick)
 
     def load(self, model_id: str) -> None:
         self._popup.dismiss()
+        self._view.banners.clear(_PLAN_TOPIC)
         self._run(lambda: self._session.load(model_id), self._on_load_asked)
+
+    def _pick(self, entry: ModelEntry | RemoteModel) -> None:
+        """Load it, after a question where its memory is short."""
+        self._popup.dismiss()
+        if isinstance(entry, RemoteModel):
+            self.load(entry.id)
+        else:
+            self._loads.ask_before(entry, lambda: self.load(entry.id))
 
     def load_again(self) -> None:
         self._run(self._session.reload, lambda _nothing: None)
@@ -133,7 +151,9 @@ class ModelControl(QObject):
         self._view.chip.clicked.connect(self.open_picker)
         self._view.welcome.file_wanted.connect(self.open_file)
         self._view.composer.model_wanted.connect(self.open_picker)
-        self._picker.picked.connect(self.load)
+        self._picker.picked.connect(lambda model_id: self._pick(self._picker.models.entry(model_id)))
+        self._picker.how_wanted.connect(self._show_how)
+        self._loads.load_wanted.connect(self.load)
         self._picker.removed.connect(self._remove)
         self._picker.file_wanted.connect(self.open_file)
         self._picker.unload_wanted.connect(self._unload)
@@ -149,12 +169,24 @@ class ModelControl(QObject):
         bridge.load_failed.connect(self._on_load_failed)
         bridge.model_unloaded.connect(self._on_unloaded)
         bridge.engine_failed.connect(self._on_engine_failed)
+        bridge.plan_reduced.connect(lambda _path, sentence: self._tell_of_plan(sentence))
 
     def _on_autoloaded(self, entry: ModelEntry | RemoteModel | None) -> None:
         if entry is None:
             self._set_state(ModelState.NONE, ChipText(ChipState.EMPTY, "No model"))
         else:
             self._on_load_asked(entry)
+            if not isinstance(entry, RemoteModel):
+                self._loads.check(entry, self._tell_of_plan)
+
+    def _show_how(self, entry: ModelEntry) -> None:
+        self._popup.dismiss()
+        self._loads.open(entry)
+
+    def _tell_of_plan(self, sentence: str) -> None:
+        """What memory forced on a load, or will; it stands until another model is asked for."""
+        if sentence:
+            self._view.banners.show_banner(_PLAN_TOPIC, BannerText(sentence, "", Tone.WARN))
 
     def _on_load_asked(self, entry: ModelEntry | RemoteModel) -> None:
         """The engine's first word comes later; the chip answers the click at once."""

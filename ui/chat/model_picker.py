@@ -20,7 +20,7 @@ from PySide6.QtWidgets import (
 from app.library import Source
 from ui.models.library import ModelListModel, ModelRole
 from ui.theme import theme
-from ui.widgets.buttons import TextButton
+from ui.widgets.buttons import IconButton, TextButton
 from ui.widgets.icons import icon, paint_icon
 from ui.widgets.labels import label, rule
 
@@ -37,6 +37,7 @@ class ModelPicker(QFrame):
     server_wanted = Signal()
     edit_wanted = Signal(str)  # the server of this model
     unload_wanted = Signal()
+    how_wanted = Signal(object)  # the ModelEntry whose loading is to be looked at
 
     def __init__(self) -> None:
         super().__init__()
@@ -50,6 +51,7 @@ class ModelPicker(QFrame):
         self._add_server = TextButton("Add a server", "ghost", "cloud")
         self._add_server.setToolTip("Use a model that another machine runs")
         self._unload = TextButton("Unload", "ghost")
+        self._how = IconButton("sliders-horizontal", "How the chosen model is loaded", keys="F2")
         self._lay_out()
         self.list.picked.connect(self.picked)
         self.list.removed.connect(self.removed)
@@ -57,6 +59,11 @@ class ModelPicker(QFrame):
         self._add_server.clicked.connect(self.server_wanted)
         self._open.clicked.connect(self.file_wanted)
         self._unload.clicked.connect(self.unload_wanted)
+        self._how.clicked.connect(lambda: self.list.ask_how(self.list.currentIndex()))
+        self.list.how_wanted.connect(self.how_wanted)
+        self.list.selectionModel().currentChanged.connect(
+            lambda now, _before: self._how.setEnabled(can_be_planned(now))
+        )
         self.models.modelReset.connect(self._on_models_changed)
         self._on_models_changed()
 
@@ -80,6 +87,7 @@ class ModelPicker(QFrame):
         self.list.setVisible(has_models)
         self._empty.setVisible(not has_models)
         self.select_first()
+        self._how.setEnabled(can_be_planned(self.list.currentIndex()))
         self.updateGeometry()
 
     def _lay_out(self) -> None:
@@ -88,6 +96,7 @@ class ModelPicker(QFrame):
         foot.addWidget(self._open)
         foot.addWidget(self._add_server)
         foot.addStretch()
+        foot.addWidget(self._how)
         foot.addWidget(self._unload)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(*[theme.space(2)] * 4)
@@ -101,12 +110,13 @@ class ModelPicker(QFrame):
 class ModelList(QListView):
     """Return or a click picks what can be loaded; Delete or the menu takes what was added out of the list.
 
-    F2 or the menu edits the server of a model.
+    F2 or the menu edits the server of a model, or shows how a model of this machine is loaded.
     """
 
     picked = Signal(str)
     removed = Signal(str)
     edit_wanted = Signal(str)
+    how_wanted = Signal(object)
 
     def __init__(self, model: ModelListModel) -> None:
         super().__init__()
@@ -141,6 +151,7 @@ class ModelList(QListView):
             self._remove(self.currentIndex())
         elif event.key() == Qt.Key.Key_F2:
             self._edit(self.currentIndex())
+            self.ask_how(self.currentIndex())
         else:
             super().keyPressEvent(event)
 
@@ -156,15 +167,27 @@ class ModelList(QListView):
         if index.isValid() and index.data(ModelRole.IS_REMOTE):
             self.edit_wanted.emit(index.data(ModelRole.ENTRY).id)
 
+    def ask_how(self, index: QModelIndex) -> None:
+        if can_be_planned(index):
+            self.how_wanted.emit(index.data(ModelRole.ENTRY))
+
     def _show_menu(self, at: QPoint) -> None:
         index = self.indexAt(at)
-        if index.isValid() and _was_added(index):
+        if index.isValid() and (_was_added(index) or can_be_planned(index)):
             menu = QMenu(self)
+            if can_be_planned(index):
+                menu.addAction(icon("sliders-horizontal", "dim"), "How it is loaded", lambda: self.ask_how(index))
             if index.data(ModelRole.IS_REMOTE):
                 menu.addAction(icon("pencil", "dim"), "Edit the server", lambda: self._edit(index))
-            menu.addAction(icon("trash-2", "dim"), "Remove from the list", lambda: self._remove(index))
+            if _was_added(index):
+                menu.addAction(icon("trash-2", "dim"), "Remove from the list", lambda: self._remove(index))
             menu.aboutToHide.connect(menu.deleteLater)
             menu.popup(self.viewport().mapToGlobal(at))
+
+
+def can_be_planned(index: QModelIndex) -> bool:
+    """Whether it is a usable model of this machine."""
+    return index.isValid() and not index.data(ModelRole.IS_REMOTE) and not index.data(ModelRole.PROBLEM)
 
 
 def _was_added(index: QModelIndex) -> bool:

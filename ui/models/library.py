@@ -50,6 +50,10 @@ class ModelListModel(QAbstractListModel):
         current = [row for row in usable if self._entries[row].id == self._current_id]
         return next(iter(current + usable), None)
 
+    def entry(self, model_id: str) -> ModelEntry | RemoteModel:
+        """Of a row. Raises KeyError for a model that is in none."""
+        return {entry.id: entry for entry in self._entries}[model_id]
+
     def rowCount(self, parent: _Index = QModelIndex()) -> int:  # noqa: B008 - Qt's own signature
         return 0 if parent.isValid() else len(self._entries)
 

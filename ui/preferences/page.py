@@ -12,6 +12,7 @@ import resources
 from app.paths import Paths
 from app.session import EngineSession
 from app.settings import SettingsStore, Theme
+from engine.config import DraftMode
 from ui.errors import describe
 from ui.preferences.view import PreferencesView
 from ui.tasks import Operation
@@ -19,6 +20,7 @@ from ui.theme import theme
 from ui.widgets.banner import BannerText
 from ui.widgets.overlay import Sheet
 
+_DRAFT_MODES = (DraftMode.AUTOMATIC, DraftMode.OFF, DraftMode.FIXED)
 _THEMES = (Theme.SYSTEM, Theme.LIGHT, Theme.DARK)
 _FIRST_FIXED_N_CTX = 4096
 _PROBLEM = "settings"
@@ -76,6 +78,9 @@ class PreferencesPage(QObject):
         self._view.context_length.setValue(current.n_ctx or _FIRST_FIXED_N_CTX)
         self._view.context_length.setVisible(current.n_ctx is not None)
         self._view.temperature.set_value(current.temperature)
+        self._view.drafting.choose(_DRAFT_MODES.index(current.drafting))
+        self._view.n_drafted.setValue(current.n_drafted)
+        self._view.n_drafted.setVisible(current.drafting is DraftMode.FIXED)
         self._view.system_prompt.setPlainText(current.system_prompt)
 
     def _connect(self) -> None:
@@ -84,6 +89,8 @@ class PreferencesPage(QObject):
         view.context_choice.chosen.connect(self._choose_context)
         view.context_length.valueChanged.connect(self._set_context)
         view.temperature.changed.connect(lambda value: self._update(temperature=value))
+        view.drafting.chosen.connect(self._choose_drafting)
+        view.n_drafted.valueChanged.connect(self._set_n_drafted)
         view.system_prompt.textChanged.connect(self._set_system_prompt)
         view.load_again.clicked.connect(self._load_again)
 
@@ -101,6 +108,19 @@ class PreferencesPage(QObject):
         """The engine takes it with the next load, so the row offers one."""
         if n_ctx != self._settings.current.n_ctx:
             self._update(n_ctx=n_ctx)
+            self._view.load_again.setVisible(self._session.model is not None)
+
+    def _choose_drafting(self, index: int) -> None:
+        """The engine takes it with the next load, so the card offers one."""
+        mode = _DRAFT_MODES[index]
+        self._view.n_drafted.setVisible(mode is DraftMode.FIXED)
+        if mode is not self._settings.current.drafting:
+            self._update(drafting=mode)
+            self._view.load_again.setVisible(self._session.model is not None)
+
+    def _set_n_drafted(self, n_drafted: int) -> None:
+        if n_drafted != self._settings.current.n_drafted:
+            self._update(n_drafted=n_drafted)
             self._view.load_again.setVisible(self._session.model is not None)
 
     def _set_system_prompt(self) -> None:

@@ -17,10 +17,12 @@ from ui.widgets.labels import label
 
 APPEARANCES = ("System", "Light", "Dark")
 CONTEXT_CHOICES = ("Automatic", "Fixed")
+DRAFTING_CHOICES = ("Automatic", "Off", "Fixed")
 OVERFLOW_CHOICES = ("Leave the oldest turns out", "Stop and ask")
 
 _MIN_N_CTX, _MAX_N_CTX, _N_CTX_STEP = 256, 4_194_304, 1024
 _MAX_TEMPERATURE, _TEMPERATURE_STEP = 2.0, 0.05
+_MOST_DRAFTED = 15
 _RAM_STEP_BYTES, _DISK_STEP_BYTES = 250_000_000, 500_000_000
 
 
@@ -38,6 +40,8 @@ class PreferencesView(QWidget):
         self.load_again.setToolTip("The new context length counts when the model is loaded the next time")
         self.load_again.hide()
         self.temperature = SliderField("Temperature", _MAX_TEMPERATURE, _TEMPERATURE_STEP)
+        self.drafting = Segments(DRAFTING_CHOICES, "Guessing ahead")
+        self.n_drafted = NumberField("Tokens to guess ahead", 1, _MOST_DRAFTED, 1)
         self.system_prompt = self._make_system_prompt()
         self.memory = MemoryCard()
         self.files = Card()
@@ -89,15 +93,16 @@ class PreferencesView(QWidget):
         return card
 
     def _make_model(self) -> Card:
-        context = QWidget()
-        row = QHBoxLayout(context)
-        row.setContentsMargins(0, 0, 0, 0)
-        row.setSpacing(theme.space(2))
-        for widget in (self.load_again, self.context_length, self.context_choice):
-            row.addWidget(widget)
+        context = _beside(self.load_again, self.context_length, self.context_choice)
         card = Card()
         card.add_row("Context length", "How many tokens a conversation can hold. More takes more memory.", context)
         card.add_row("Temperature", "Low is predictable, high is inventive.", self.temperature)
+        card.add_row(
+            "Guess ahead",
+            "A small model, or the text so far, guesses words that the model then checks several at a time. The answer"
+            " is the same. Automatic does it only where it is faster; it counts when a model is loaded the next time.",
+            _beside(self.n_drafted, self.drafting),
+        )
         card.add_tall_row("System prompt", "Said to the model before every conversation.", self.system_prompt)
         return card
 
@@ -144,6 +149,16 @@ def _use_label() -> QLabel:
     made = label("", "small", "dim", wrap=True)
     made.setAlignment(Qt.AlignmentFlag.AlignRight)
     return made
+
+
+def _beside(*widgets: QWidget) -> QWidget:
+    both = QWidget()
+    row = QHBoxLayout(both)
+    row.setContentsMargins(0, 0, 0, 0)
+    row.setSpacing(theme.space(2))
+    for widget in widgets:
+        row.addWidget(widget)
+    return both
 
 
 def _above(control: QWidget, words: QLabel) -> QWidget:

@@ -98,6 +98,8 @@ def parse_chat(body: bytes, request_id: RequestId, defaults: SamplingParams) -> 
     if asked.top_logprobs is not None and not asked.logprobs:
         raise invalid("top_logprobs needs logprobs to be true.", "top_logprobs")
     messages = engine_messages(asked.messages)
+    if [message.role for message in messages[-2:]] == [Role.ASSISTANT] * 2:
+        raise invalid("There may not be two messages of the assistant at the end.", "messages")
     tools, choice = chosen_tools(asked.tool_choice, engine_tools(asked.tools), asked.parallel_tool_calls)
     request = GenerationRequest(
         request_id,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
@@ -151,6 +151,22 @@ def test_a_model_from_elsewhere_goes_by_the_name_of_its_file(world: World, tmp_p
         assert world.engines == []
 
     world.run(scenario)
+
+
+def test_a_file_with_two_names_is_listed_and_loaded_once(world: World, tmp_path: Path) -> None:
+    entry = world.add("one")
+    other_name = tmp_path / "elsewhere" / "one.gguf"
+    other_name.parent.mkdir()
+    other_name.symlink_to(entry.path)
+    world.own = replace(entry, id=str(other_name), path=other_name)
+
+    async def scenario(engines: PoolEngines) -> None:
+        await engines.refresh()
+        assert [model.id for model, _ in engines.served()] == [entry.id]
+        assert await name_of(engines, entry.id)
+
+    world.run(scenario)
+    assert not world.engines
 
 
 @pytest.mark.parametrize("by", ["path", "file", "traversal"])

@@ -14,7 +14,7 @@ from app.jobs import IoPool
 from app.settings import SettingsStore
 from engine.errors import EngineBusy, ErrorInfo, InvalidRequest, StorageError
 from engine.events import EngineFailed, RequestFailed, TokensEmitted
-from engine.types import ChatMessage, FinishReason, GenerationRequest, RequestId, Role
+from engine.types import AdapterUse, ChatMessage, FinishReason, GenerationRequest, RequestId, Role
 from tests.doubles.engine import FakeEngineClient
 from tests.doubles.small_disk import SmallDisk
 
@@ -443,3 +443,19 @@ def test_a_service_without_a_pool_of_its_own_makes_one_and_ends_it(tmp_path: Pat
     store = ChatStore(tmp_path / "hearth.db")
     assert [m.content for m in store.thread(thread.conversation.id).messages] == ["q", "a"]
     store.close()
+
+
+def test_a_conversation_is_answered_with_its_adapters_where_they_belong_to_the_model(bench: Bench) -> None:
+    mine, other = AdapterUse("/models/mine.gguf", 0.5), AdapterUse("/models/other.gguf")
+    first = bench.chats.send(None, "hello", "tiny")
+    bench.engine.answer(bench.engine.submitted[-1].id, "yes")
+    bench.chats.set_adapters(first.conversation.id, (mine, other))
+    bench.chats.send(first.conversation.id, "again", "tiny")
+    assert [request.adapters for request in bench.engine.submitted] == [(), (mine, other)]
+    assert bench.chats.adapters(first.conversation.id) == (mine, other)
+    bench.close()
+    bench.start()
+    fitting = ChatService(ChatStore(bench.path), bench.engine, bench.settings, fits=lambda use: use == mine)
+    fitting.send(first.conversation.id, "once more", "tiny")
+    assert bench.engine.submitted[-1].adapters == (mine,)
+    fitting.close()

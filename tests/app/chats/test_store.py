@@ -15,7 +15,7 @@ from app.chats.store import ChatStore
 from app.chats.titles import title_from
 from app.chats.types import AnswerStats, AnswerUpdate, Message, MessageState, Reasoning
 from engine.errors import ErrorInfo, InvalidRequest
-from engine.types import FinishReason, Role
+from engine.types import AdapterUse, FinishReason, Role
 
 STATS = AnswerStats("Tiny", 20, 4, 2, 4096, 0.05, None, FinishReason.END_OF_TURN)
 
@@ -295,6 +295,23 @@ def test_a_file_from_before_reasoning_was_kept_opens_and_takes_some(path: Path) 
     store = ChatStore(path)
     assert store.message(answer.id).reasoning == Reasoning("Well.", 1.0)
     store.close()
+
+
+def test_adapters_are_kept_with_their_conversation(store: ChatStore, path: Path) -> None:
+    first, second = ask(store, "one", "two"), ask(store, "three", "four")
+    uses = (AdapterUse("/models/pirate.gguf", 0.5), AdapterUse("/models/poet.gguf"))
+    store.set_adapters(first.conversation_id, uses)
+    assert store.adapters(first.conversation_id) == uses
+    assert store.adapters(second.conversation_id) == ()
+    with sqlite3.connect(path) as connection:
+        connection.execute("INSERT INTO adapters VALUES (?, '[3]')", (second.conversation_id,))
+    assert store.adapters(second.conversation_id) == ()
+    store.set_adapters(second.conversation_id, ())
+    with pytest.raises(InvalidRequest):
+        store.set_adapters(999, uses)
+    store.delete(first.conversation_id)
+    store.purge_deleted()
+    assert store.adapters(first.conversation_id) == ()
 
 
 def test_rows_that_make_no_sense_hide_nothing_else(store: ChatStore, path: Path) -> None:

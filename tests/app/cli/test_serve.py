@@ -161,7 +161,7 @@ def test_an_engine_that_is_gone_for_good_ends_the_server(home: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
-        (("--draft", "tinier"), 2, "no draft models yet"),
+        (("--draft", "tinier"), 1, "tinier"),
         (("--context", "8"), 2, "n_ctx is 8"),
         (("--parallel", "1000"), 2, "n_parallel is 1000"),
         (("--model", "no-such-model"), 1, "no-such-model"),

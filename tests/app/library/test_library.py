@@ -8,26 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from app.library import Library, ModelEntry, Source, facts, links
+from app.library import EntryState, Library, ModelEntry, Source, facts, links
 from app.library.starter import STARTER_FILE_NAME
 from app.paths import Paths
 from engine.errors import InvalidRequest, ModelFileError, StorageError
-from engine.gguf import GgufHeader
+from engine.gguf.summary import HeaderSummary
+from engine.probe import examine_here
 from tests.doubles.gguf import RawTensor, Typed, make_tiny_gguf
-
-
-@pytest.fixture
-def paths(tmp_path: Path) -> Paths:
-    paths = Paths.below(tmp_path / "home")
-    paths.ensure()
-    return paths
-
-
-@pytest.fixture
-def elsewhere(tmp_path: Path) -> Path:
-    folder = tmp_path / "elsewhere"
-    folder.mkdir()
-    return folder
 
 
 def make_split(folder: Path, stem: str = "big", n_parts: int = 3) -> list[Path]:
@@ -120,7 +107,9 @@ def test_a_broken_model_is_an_entry_that_says_why(paths: Paths, breaks: Callable
     broken = library.find("broken")
     assert broken.problem is not None
     assert says in broken.problem.text
-    assert broken.problem.kind == "ModelFileError"
+    assert broken.problem.kind == ("ModelNotSupported" if says == "future" else "ModelFileError")
+    assert broken.is_unsupported == (says == "future")
+    assert broken.state is EntryState.BROKEN
     assert broken.name == "broken"
     assert library.find("fine").problem is None
 
@@ -302,23 +291,21 @@ def test_an_unknown_model_names_those_there_are(paths: Paths) -> None:
             library.find(path)
 
 
-def test_headers_are_read_once_until_a_file_changes(paths: Paths, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_headers_are_read_once_until_a_file_changes(paths: Paths) -> None:
     read: list[str] = []
-    read_header = facts.read_header
 
-    def counting(path: Path) -> GgufHeader:
+    def counting(path: Path, name: str, *, is_part: bool = False, by_llama: bool = False) -> HeaderSummary:
         read.append(path.name)
-        return read_header(path)
+        return examine_here(path, name, is_part=is_part)
 
-    monkeypatch.setattr(facts, "read_header", counting)
     make_tiny_gguf(paths.models / "a.gguf")
     make_tiny_gguf(paths.models / "b.gguf", truncate_to=1000)
-    library = Library(paths)
+    library = Library(paths, counting)
+    library.entries()
     library.entries()
     assert sorted(read) == ["a.gguf", "b.gguf"]
-    library.entries()
-    Library(paths).entries()
-    assert sorted(read) == ["a.gguf", "b.gguf", "b.gguf", "b.gguf"]
+    Library(paths, counting).entries()
+    assert sorted(read) == ["a.gguf", "b.gguf", "b.gguf"]
     make_tiny_gguf(paths.models / "a.gguf", metadata={"llama.context_length": 77})
     assert [entry.n_ctx_train for entry in library.entries()] == [77, 0]
 

@@ -9,7 +9,7 @@ from app.library import Library, ModelEntry
 from app.paths import Paths
 from app.pool import SystemMemory, spec_for_clients
 from app.pool.memory import kv_bytes_per_token, memory_needed
-from engine.config import CacheConfig, EngineConfig
+from engine.config import CacheConfig, DraftConfig, DraftMode, EngineConfig
 from engine.errors import ModelFileError
 from engine.gguf import read_header
 from tests.doubles.gguf import N_EMBD, N_HEAD, N_HEAD_KV, N_LAYER, Typed, make_tiny_gguf
@@ -76,6 +76,8 @@ def test_there_is_some_memory_but_not_without_end() -> None:
 
 
 def test_models_for_clients_remember_less_in_ram(tiny: ModelEntry) -> None:
-    spec = spec_for_clients(tiny, EngineConfig(n_ctx=512), CacheConfig(4000, 5000, "/pages"))
+    drafting = DraftConfig(DraftMode.FIXED, "small.gguf")
+    spec = spec_for_clients(tiny, EngineConfig(n_ctx=512), CacheConfig(4000, 5000, "/pages"), drafting)
     assert (spec.path, spec.config.n_ctx) == (str(tiny.path), 512)
     assert spec.cache == CacheConfig(1000, 5000, "/pages")
+    assert spec.drafting == DraftConfig(DraftMode.FIXED)

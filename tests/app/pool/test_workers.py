@@ -14,7 +14,7 @@ from app.library import Library, ModelEntry
 from app.paths import Paths
 from app.pool import ModelPool, NotLoaded, Primary, SystemMemory, spec_for_clients
 from engine.client import WorkerClient
-from engine.config import CacheConfig, EngineConfig
+from engine.config import CacheConfig, DraftConfig, EngineConfig
 from tests.doubles.gguf import make_tiny_gguf
 
 pytestmark = pytest.mark.slow
@@ -43,7 +43,7 @@ def pool_of(clients: list[WorkerClient], primary: WorkerClient) -> ModelPool:
     return ModelPool(
         Primary(primary, lambda: None),
         make,
-        lambda entry: spec_for_clients(entry, config, CacheConfig(0, 0)),
+        lambda entry: spec_for_clients(entry, config, CacheConfig(0, 0), DraftConfig()),
         SystemMemory(),
     )
 

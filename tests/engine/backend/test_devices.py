@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from engine.backend import devices
-from engine.backend.devices import DeviceKind, probe_engine
+from engine.backend.devices import probe_engine
+from engine.backend.ggml import DeviceKind
 from engine.client.process import worker_environment
 from engine.errors import EngineStopped
 

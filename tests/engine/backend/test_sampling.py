@@ -15,7 +15,11 @@ from engine.step import Chunk, StepPlan, StepStatus
 from engine.types import RequestId, SamplingParams, SeqId, TokenId
 from tests.doubles.gguf import make_tiny_gguf
 
-A = RequestId("a")
+A, B = RequestId("a"), RequestId("b")
+DOUBLING = "\n".join(
+    ["root ::= r0 r0", *(f"r{n} ::= r{n + 1}? r{n + 1}? | r{n + 1}" for n in range(60)), 'r60 ::= "a"?']
+)
+"""Two ways to the next rule, sixty times: llama.cpp's own check of it would not end."""
 HOT = {"temperature": 1.5, "top_k": 0, "top_p": 1.0, "min_p": 0.0, "seed": 3}
 
 
@@ -113,8 +117,8 @@ def test_a_json_schema_is_obeyed(backend: LlamaBackend) -> None:
     [
         (SamplingParams(grammar="root ::= ("), "mistake"),
         (SamplingParams(grammar='start ::= "x"'), "root"),
-        (SamplingParams(grammar="root ::= " + "(" * 20_000 + '"x"' + ")" * 20_000), "deep"),
-        (SamplingParams(grammar='root ::= (("a"? "b"? "c"?){200}){200}'), "repeats"),
+        (SamplingParams(grammar=DOUBLING), "ambiguous"),
+        (SamplingParams(grammar='root ::= root "a" | "b"'), "begins with itself"),
         (SamplingParams(grammar='root ::= "a"{99999999999999999999}'), "repeats"),
         (SamplingParams(grammar='root ::= "' + "a" * 70_000 + '"'), "longer"),
         (SamplingParams(grammar='root ::= "a\0"'), "NUL"),
@@ -140,8 +144,6 @@ def test_what_cannot_be_compiled_is_a_sentence(backend: LlamaBackend, params: Sa
         SamplingParams(seed=5, temperature=3.0, top_k=200, min_p=0.0, top_p=1.0),
         SamplingParams(seed=5, top_k=3, typical_p=0.5),
         SamplingParams(seed=5, xtc_probability=0.5, xtc_threshold=0.01),
-        SamplingParams(temperature=0.0, grammar="root ::= [a-z ]*"),
-        SamplingParams(seed=5, temperature=2.0, grammar='root ::= ([0-9] | "x")*'),
     ],
 )
 def test_the_likeliest_tokens_give_what_the_whole_vocabulary_gives(
@@ -151,6 +153,54 @@ def test_the_likeliest_tokens_give_what_the_whole_vocabulary_gives(
     monkeypatch.setattr(Sampler, "is_whole", True)
 
     assert preselected == generate(backend, params)
+
+
+@pytest.mark.parametrize(
+    "params",
+    [
+        SamplingParams(temperature=0.0, grammar="root ::= [a-z ]*"),
+        SamplingParams(seed=5, temperature=2.0, grammar='root ::= ([0-9] | "x")*'),
+    ],
+)
+def test_a_grammar_gives_the_same_from_the_likeliest_and_from_all_tokens(
+    backend: LlamaBackend, params: SamplingParams, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    preselected = generate(backend, params)
+    monkeypatch.setattr(Sampler, "_likeliest", lambda _self, _row: None)
+
+    assert preselected
+    assert preselected == generate(backend, params)
+
+
+@pytest.mark.parametrize("grammar", ["root ::= " + "(" * 20_000 + '"x"' + ")" * 20_000, 'root ::= ("x"{1,50}){1,50}'])
+def test_deep_and_repeated_grammars_are_followed(backend: LlamaBackend, grammar: str) -> None:
+    assert set(text(backend, SamplingParams(temperature=0.0, grammar=grammar), 5)) == {"x"}
+
+
+@pytest.mark.parametrize(
+    ("grammar", "words"),
+    [("root ::= [^\\x00-\\U0010FFFF]", "no token"), ('root ::= [^x] (("a"? "b"? "c"?){200}){200} "a"', "ambiguous")],
+)
+def test_a_grammar_that_cannot_be_gone_on_with_ends_that_request_alone(
+    backend: LlamaBackend, grammar: str, words: str
+) -> None:
+    backend.open_sampler(A, SamplingParams(temperature=0.0, grammar=grammar), [])
+    backend.open_sampler(B, SamplingParams(temperature=0.0), [])
+    for seq_id in (0, 1):
+        backend.cells.trim(SeqId(seq_id), 0)
+    chunks = [Chunk(A, SeqId(0), 0, (TokenId(7),), sample=True), Chunk(B, SeqId(1), 0, (TokenId(7),), sample=True)]
+    problems = []
+    for _ in range(40):
+        failing, going_on = backend.decode(StepPlan(tuple(chunks))).samples
+        chunks = [chunks[0].following(failing.token), chunks[1].following(going_on.token)]
+        assert going_on.problem is None
+        if failing.problem is not None:
+            problems.append(failing.problem.text)
+            break
+    for request_id in (A, B):
+        backend.close_sampler(request_id)
+
+    assert words in problems[0]
 
 
 @pytest.mark.parametrize(

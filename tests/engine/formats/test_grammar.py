@@ -10,10 +10,9 @@ from typing import Any
 import pytest
 
 from engine.backend.bindings import lib
-from engine.backend.grammar import make_grammar_sampler
 from engine.errors import InvalidRequest
 from engine.formats import Format, Offered, Piece, Reasoning, call_grammar, families
-from engine.types import SamplingParams, Tool, ToolCallPart
+from engine.types import Tool, ToolCallPart
 from tests.doubles.families import NOW, THINK, TOOLS, WEATHER, Answer, parse
 from tests.doubles.gbnf import Writer
 from tests.doubles.gguf import make_tiny_gguf
@@ -36,7 +35,8 @@ def vocab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
 
 
 def compiles(grammar: str, vocab: Any) -> None:
-    sampler = make_grammar_sampler(SamplingParams(grammar=grammar), vocab)
+    """By llama.cpp itself: what is made here is its format and no dialect."""
+    sampler = lib.llama_sampler_init_grammar(vocab, grammar.encode(), b"root")
     assert sampler
     lib.llama_sampler_free(sampler)
 
@@ -128,7 +128,7 @@ class Acceptor:
         from engine.backend.vocab import LlamaVocab
 
         vocab = LlamaVocab(lib.llama_model_get_vocab(self._model))
-        sampler = make_grammar_sampler(SamplingParams(grammar=grammar), vocab.handle)
+        sampler = lib.llama_sampler_init_grammar(vocab.handle, grammar.encode(), b"root")
         end = next(token for token in range(vocab.n_tokens) if vocab.ends_turn(token))  # type: ignore[arg-type]
         try:
             for token in [*vocab.tokenize(text, False), end]:

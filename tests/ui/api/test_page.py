@@ -25,7 +25,7 @@ CTRL = Qt.KeyboardModifier.ControlModifier
 @pytest.fixture
 def view(world: World) -> ApiView:
     world.start()
-    world.press(world.window, Qt.Key.Key_2, CTRL)
+    world.press(world.window, Qt.Key.Key_4, CTRL)
     world.settle()
     return world.window.findChild(ApiView)
 
@@ -55,14 +55,14 @@ def test_it_is_turned_on_and_off_and_seen_from_everywhere(world: World, view: Ap
     world.settle()
     assert f"{URL}/v1" in said(view)
     assert view.switch.isChecked()
-    sign = world.window.findChild(SignButton)
+    sign = next(sign for sign in world.window.findChildren(SignButton) if sign.accessibleName() == "Local API")
     assert sign.toolTip().endswith(f"The API is on at {URL}")
 
     world.click(view.switch)
     world.settle()
     assert URL not in said(view)
     assert world.api.state.phase is ApiPhase.OFF
-    assert sign.toolTip() == "Local API (Ctrl+2)"
+    assert sign.toolTip() == "Local API (Ctrl+4)"
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 from PySide6.QtCore import QPoint, QRect, QSize, Qt
 from PySide6.QtWidgets import QFrame
@@ -9,7 +11,7 @@ from PySide6.QtWidgets import QFrame
 from app.chats.types import AnswerStats
 from engine.events import RequestFinished, RequestStarted
 from engine.reuse import Reason, ReuseReport
-from engine.types import FinishReason, Timings, Usage
+from engine.types import DraftReport, DraftVerdict, FinishReason, Timings, Usage
 from tests.ui.world import World
 from ui.chat.answers import facts
 from ui.chat.explanation import TITLE, explain
@@ -106,3 +108,26 @@ def answer(world: World) -> None:
     usage, timings = Usage(1230, 1204, 310, 16384), Timings(0.01, 0.05, 5.0)
     world.engine.emit(RequestFinished(request_id, FinishReason.END_OF_TURN, usage, timings, REUSE))
     world.qtbot.waitUntil(lambda: bool(world.transcript.views[-1].facts))
+
+
+@pytest.mark.parametrize(
+    ("report", "lines"),
+    [
+        (
+            DraftReport(120, 96, 100, 24.4, DraftVerdict.DRAFTED),
+            [
+                "Guessed ahead, and right: 96 of 120",
+                "  By the small model: 100 tokens",
+                "  From the text so far: 20 tokens",
+                "  Without that, about: 24 tokens/s",
+            ],
+        ),
+        (DraftReport(verdict=DraftVerdict.NOT_WORTH_IT), ["Guessed ahead: not worth it here"]),
+        (DraftReport(), ["Guessed ahead: nothing to go by"]),
+    ],
+)
+def test_guesses_are_told_with_what_would_have_been_without(report: DraftReport, lines: list[str]) -> None:
+    told = drawn(dataclasses.replace(stats(), drafting=report))
+
+    assert [line for line in told if line in lines] == lines
+    assert len(told) == len(drawn(stats())) + len(lines)

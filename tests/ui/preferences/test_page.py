@@ -8,6 +8,7 @@ from PySide6.QtGui import QDesktopServices
 from PySide6.QtWidgets import QLabel, QPlainTextEdit, QSlider, QWidget
 
 from app.settings import Theme
+from engine.config import DraftMode
 from engine.errors import ErrorInfo
 from engine.events import CacheChanged, ModelLoaded, ModelUnloaded
 from engine.reuse import KvUsage
@@ -47,6 +48,20 @@ def test_the_context_is_automatic_until_a_number_is_wanted(world: World, view: P
     world.click(world.button("Context length: Automatic"))
     assert world.settings.current.n_ctx is None
     assert not view.context_length.isVisible()
+
+
+def test_guessing_ahead_is_automatic_off_or_fixed(world: World, view: PreferencesView) -> None:
+    assert world.settings.current.drafting is DraftMode.AUTOMATIC
+    assert not view.n_drafted.isVisible()
+
+    world.click(world.button("Guessing ahead: Fixed"))
+    assert view.n_drafted.isVisible()
+    view.n_drafted.setValue(7)
+    assert (world.settings.current.drafting, world.settings.current.n_drafted) == (DraftMode.FIXED, 7)
+
+    world.click(world.button("Guessing ahead: Off"))
+    assert world.settings.current.drafting is DraftMode.OFF
+    assert not view.n_drafted.isVisible()
 
 
 def test_a_model_whose_memory_is_kept_whole_says_so(world: World, view: PreferencesView) -> None:

@@ -238,6 +238,12 @@ def test_an_answer_may_be_begun_by_the_client() -> None:
     assert not parsed(messages=begun).continues
 
 
+def test_two_answers_at_the_end_are_no_question() -> None:
+    messages = [message("user", "a"), message("assistant", "b"), message("assistant", "c")]
+
+    assert refused(messages=messages).param == "messages"
+
+
 def test_several_answers_have_seeds_of_their_own() -> None:
     body = msgspec.json.encode({**HELLO, "n": 3, "seed": 2**32 - 2})
     asked = parse_chat(body, RequestId("r"), DEFAULTS).requests

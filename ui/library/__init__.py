@@ -1,0 +1,1 @@
+"""The library: finding models on the hub, downloading them, and keeping what is on this machine."""

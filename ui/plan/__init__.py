@@ -1,0 +1,1 @@
+"""How a model will lie in memory, as cards and sheets that several pages show."""
