@@ -78,7 +78,7 @@ class CellPool:
         self._let_go(seq, n_keep if is_cut else 0)
         return is_cut
 
-    def save(self, seq: SeqId, begin: int, end: int) -> bytes | None:
+    def save(self, seq: SeqId, begin: int, end: int) -> Blob | None:
         return self._cells.save(seq, begin, end)
 
     def restore(self, seq: SeqId, n_tokens: int, blob: Blob) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from itertools import pairwise
 
@@ -14,8 +15,8 @@ from ui.theme import theme
 _FILL_STRENGTH = 0.12
 _N_REDRAWN = 4
 """Values at the end of the line that the newest one bends."""
-_HEAD_ROOM = 1.08
-"""Of the highest value, so that the line does not touch the edge."""
+_CEILING_STEP = 1.15
+"""From one ceiling to the next higher one: the line is not to be scaled anew with every new highest value."""
 
 
 class Sparkline(QWidget):
@@ -34,7 +35,7 @@ class Sparkline(QWidget):
     def show_values(self, values: Sequence[float | None], ceiling: float | None = None) -> None:
         """``ceiling`` is what the top stands for; without one it is the highest value."""
         shown = tuple(values)
-        top = ceiling or max((value for value in shown if value is not None), default=0.0) * _HEAD_ROOM
+        top = ceiling or _ceiling(max((value for value in shown if value is not None), default=0.0))
         if (shown, top) == (self._values, self._ceiling):
             return
         is_newest = top == self._ceiling and shown[:-1] == self._values[:-1]
@@ -98,6 +99,10 @@ class Sparkline(QWidget):
                 runs[-1].append(QPointF(area.left() + at * step, area.bottom() - height))
             is_open = value is not None
         return runs
+
+
+def _ceiling(highest: float) -> float:
+    return _CEILING_STEP ** (math.floor(math.log(highest, _CEILING_STEP)) + 1) if highest > 0 else 0.0
 
 
 def _smooth(points: Sequence[QPointF]) -> QPainterPath:
