@@ -22,6 +22,9 @@ _FIRST_DRAFT = 3
 
 _MOST_CONVERSATIONS = 256
 _LEAST_EXPECTED = 64
+_MOST_ROWS_WHILE_READING = 4
+"""Beside more answers than that, drafts win less than reading everybody's prompt costs."""
+
 _DEBT_STEPS = 4.0
 _MOST_LOST_STEPS = 2.0
 _PAID_PART = 0.01
@@ -94,7 +97,7 @@ class Controller:
         """Whether the draft model should read what it has missed: what is hoped for must be more than that costs."""
         if self.fixed is not None:
             return True
-        if self._is_paused or self.draft is None:
+        if self._is_paused or self.draft is None or n_rows > _MOST_ROWS_WHILE_READING:
             return False
         if self._can_probe(asker, n_rows):
             return True

@@ -76,7 +76,7 @@ class Run:
         page = self.backend.cells.save(SEQUENCE, 0, PAGE)
         if page is None:
             return
-        first = _positions_at(page, PAGE)
+        first = _positions_at(bytes(page), PAGE)
         for start in range(self.n_done - self.n_done % PAGE, end, PAGE):
             if start == self.n_done - self.n_done % PAGE:
                 self.backend.cells.trim(SEQUENCE, start)

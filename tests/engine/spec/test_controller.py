@@ -103,6 +103,9 @@ def test_what_was_lost_pauses_drafting_until_plain_steps_have_paid() -> None:
     assert control.lengths([asker()], 1).drafts
 
     control.observe_gain(1, 1, 10 * F16[1])
+    assert control.lengths([asker()], 1).drafts
+    for _ in range(2):
+        control.observe_gain(1, 1, 10 * F16[1])
     assert not control.lengths([asker()], 1).drafts
 
     for _ in range(1_000):
@@ -119,6 +122,7 @@ def test_the_draft_model_does_not_read_much_for_a_short_rest() -> None:
 
     assert control.is_worth_reading(asker(n_behind=100), 1)
     assert not control.is_worth_reading(asker(n_behind=8_000), 1)
+    assert not control.is_worth_reading(asker(n_behind=100), 8)
 
 
 def test_many_streams_draft_less() -> None:
