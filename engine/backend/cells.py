@@ -103,7 +103,7 @@ class LlamaCells:
         size: int = lib.llama_state_seq_get_size(self._context, seq)
         data = np.empty(size, np.uint8)  # neither zeroed nor copied again: fresh memory costs more than the copy
         n_bytes: int = lib.llama_state_seq_get_data(self._context, data.ctypes.data_as(_BYTES), size, seq)
-        return memoryview(data).toreadonly() if n_bytes == size else None
+        return data.data.toreadonly() if n_bytes == size else None
 
     def _put(self, seq: SeqId, data: Blob) -> bool:
         import numpy as np

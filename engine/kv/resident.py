@@ -158,7 +158,7 @@ class ResidentPaths:
         if n_keep < path.n_tokens or not self._pool.trim(path.seq_id, n_keep):
             raise KvError(f"sequence {path.seq_id} has {path.n_tokens} tokens and was cut to {n_keep}")
 
-    def save(self, path: Path, begin: int, end: int) -> bytes | None:
+    def save(self, path: Path, begin: int, end: int) -> Blob | None:
         return self._pool.save(path.seq_id, begin, end)
 
     def merge(self, path: Path, begin: int) -> None:
