@@ -168,7 +168,10 @@ class Room:
         return Guests.of(parts, rests, max(self._cells[:own], default=0))
 
     def _other(self, device: Device) -> int:
-        return self._corrections.other_bytes.get(device.index, other_bytes(device))
+        """Loads of models without experts teach too little for one with them."""
+        usual = other_bytes(device, has_experts=self.shape.has_experts)
+        learned = self._corrections.other_bytes.get(device.index, usual)
+        return max(learned, usual) if self.shape.has_experts else learned
 
     @cached_property
     def _host_of_guests(self) -> int:

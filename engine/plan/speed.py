@@ -29,10 +29,13 @@ _USUAL_LATENCY_S = {
     DeviceKind.CPU: 2e-6,
     DeviceKind.ACCELERATOR: 2e-6,
 }
-_DENSE_OPS, _EXPERT_OPS, _STATE_OPS, _OUTPUT_OPS = 16, 24, 26, 5
+_DENSE_OPS, _EXPERT_OPS, _STATE_OPS, _OUTPUT_OPS = 16, 42, 26, 5
 """Operations of a layer that a device starts one after the other, after what its kernels fuse."""
 _HAND_OVER_S = 25e-6
 """From one device to another and back, with the wait for each."""
+_GUEST_S, _GUEST_EFFICIENCY = 350e-6, 0.85
+"""Of a part that the CPU keeps inside a layer of a GPU: to wake its threads, and the share of its bandwidth that they
+reach in so short a time. Fitted to eight placements of 8B, 14B and 30B-A3B beside an H200 (RESULTS.md)."""
 _TOKEN_S = 250e-6
 """Of each token, whatever the model: sampling, and what the host does between two steps."""
 _MEASURED_BYTES = 4096 * 4096 / 256 * 144
@@ -87,7 +90,7 @@ def decode_s(shape: ModelShape, units: Sequence[Unit], cpu: Device) -> float:
         seconds += own / _pure_bandwidth(unit.device) + unit.n_ops * _latency_s(unit.device)
         if unit.guest.size_bytes:
             share = active if unit.guest_is_expert else 1.0
-            seconds += share * unit.guest.size_bytes / _pure_bandwidth(cpu) + 2 * _HAND_OVER_S
+            seconds += share * unit.guest.size_bytes / (_GUEST_EFFICIENCY * _pure_bandwidth(cpu)) + _GUEST_S
         if unit.device is not before:
             seconds += _HAND_OVER_S
             before = unit.device

@@ -100,7 +100,7 @@ QUICK_CASES = (
 
 @dataclass(slots=True)
 class Lab:
-    """What every case needs. ``others`` are bytes beyond the buffers, as the loads before have shown."""
+    """What every case needs. Nothing is learned from one case for the next: each is a first load."""
 
     folder: Path
     out: Path
@@ -110,7 +110,6 @@ class Lab:
     machine: LocalMachine
     ballast: Ballast
     own_driver_bytes: int = 0
-    others: dict[int, int] = field(default_factory=dict)
     rows: list[dict[str, object]] = field(default_factory=list)
 
     def file(self, model: str) -> Path:
@@ -140,7 +139,7 @@ def planned(lab: Lab, case: Case, devices: Sequence[Device]) -> tuple[MemoryPlan
     """The plan, how it is loaded, and how many dry runs it took until they agreed."""
     shape: ModelShape = lab.planner.shape_of(lab.file(case.model))
     wishes = Wishes(n_ctx=case.n_ctx, kv_type=None if case.kv is None else KvType(case.kv))
-    corrections = Corrections(other_bytes=dict(lab.others))
+    corrections = Corrections()
     by_name = {device.name: device.index for device in devices}
     chosen = plan(shape, devices, wishes, corrections)
     spec = _spec(lab, case, chosen, devices)
@@ -228,7 +227,6 @@ def memory_facts(lab: Lab, chosen: MemoryPlan, measured: Measured) -> dict[str, 
                 taken - buffers,
             ],
         }
-        lab.others[share.device.index] = max(lab.others.get(share.device.index, 0), taken - buffers)
     return facts
 
 
