@@ -17,7 +17,8 @@ from app.api.errors import ApiError
 from app.api.keys import is_same_key
 
 LOOPBACK_NAMES = frozenset({"127.0.0.1", "localhost", "::1"})
-_OPEN_PATHS = frozenset({"/health"})
+OPEN_PATHS = frozenset({"/health"})
+"""They want no key."""
 _HOST = re.compile(r"(?:\[(?P<v6>[0-9A-Fa-f:.]+)\]|(?P<name>[A-Za-z0-9._-]+))(?::\d{1,5})?")
 _HEADER_NAMES = re.compile(r"[A-Za-z0-9_, -]{0,2000}")
 _PREFLIGHT_AGE_S = 600
@@ -50,7 +51,7 @@ class Access:
 
     def check_key(self, headers: Headers, path: str) -> None:
         """Raises ApiError."""
-        if self.key is not None and path not in _OPEN_PATHS and not _shows_key(headers, self.key):
+        if self.key is not None and path not in OPEN_PATHS and not _shows_key(headers, self.key):
             raise ApiError(
                 401,
                 "invalid_api_key",

@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from app.api.endpoint import Endpoint
+from app.api.guard import OPEN_PATHS
 
 _REF = "#/components/schemas/{name}"
 _PARAMETER = re.compile(r"{(\w+)(?::\w+)?}")
@@ -75,6 +76,8 @@ def _operation(endpoint: Endpoint, schemas: dict[Any, Any]) -> dict[str, Any]:
             **{status: {"description": text, "content": error} for status, text in sorted(failures.items())},
         },
     }
+    if endpoint.path in OPEN_PATHS:
+        operation["security"] = []
     if parameters:
         operation["parameters"] = [
             {"name": name, "in": "path", "required": True, "schema": {"type": "string"}} for name in parameters

@@ -16,7 +16,7 @@ from app.api.ollama.embeddings import (
 )
 from app.api.ollama.errors import OllamaErrorBody, error_body
 from app.api.ollama.generation import GenerationEndpoint
-from app.api.ollama.models import ModelViews, RunningModels, ShowBody, ShowEndpoint, Shown, Tags, Version
+from app.api.ollama.models import ModelViews, RunningModels, ShowEndpoint, Shown, ShowRequest, Tags, Version
 from app.api.ollama.request import GenerateBody, OllamaChatBody, parse_chat, parse_generate
 from app.api.ollama.response import ChatAnswer, ChatAnswerWriter, GenerateAnswer, GenerateAnswerWriter
 from engine.types import SamplingParams
@@ -64,7 +64,13 @@ def routes(engines: Engines, defaults: SamplingParams) -> list[Endpoint]:
         _endpoint("GET", "/api/tags", views.tags, "List the models", answer=Tags),
         _endpoint("GET", "/api/ps", views.running, "List the models that are loaded", answer=RunningModels),
         _endpoint(
-            "POST", "/api/show", ShowEndpoint(engines), "Describe a model", body=ShowBody, answer=Shown, statuses=(404,)
+            "POST",
+            "/api/show",
+            ShowEndpoint(engines),
+            "Describe a model",
+            body=ShowRequest,
+            answer=Shown,
+            statuses=(404,),
         ),
         _endpoint("GET", "/api/version", views.version, "The version of Ollama's API", answer=Version),
         _endpoint("GET", "/", views.root, "Say that somebody is there", answer=str, answer_type="text/plain"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from datetime import UTC, datetime
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 from starlette.requests import Request
@@ -74,6 +74,12 @@ class ShowBody(msgspec.Struct, kw_only=True):
 
     model: Name | None = None
     name: Name | None = None
+
+
+ShowRequest = Annotated[
+    ShowBody, msgspec.Meta(extra_json_schema={"anyOf": [{"required": ["model"]}, {"required": ["name"]}]})
+]
+"""As the document states it: one of the names must be there."""
 
 
 class Shown(msgspec.Struct):

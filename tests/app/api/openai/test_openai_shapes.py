@@ -168,6 +168,9 @@ def test_the_document_describes_every_path_and_body() -> None:
     assert set(chat["responses"]["200"]["content"]) == {"application/json", "text/event-stream"}
     assert {"200", "400", "401", "403", "404", "413", "415", "503"} <= set(chat["responses"])
     assert {"get", "delete"} == set(document["paths"]["/v1/responses/{response_id}"])
+    show = document["paths"]["/api/show"]["post"]["requestBody"]["content"]["application/json"]["schema"]
+    assert show["anyOf"] == [{"required": ["model"]}, {"required": ["name"]}]
+    assert document["paths"]["/health"]["get"]["security"] == []
     references = _references(document)
     assert references
     assert references <= {f"#/components/schemas/{name}" for name in document["components"]["schemas"]}
