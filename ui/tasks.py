@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from collections.abc import Callable
 from concurrent.futures import CancelledError, Executor, Future
@@ -19,6 +20,8 @@ from shiboken6 import isValid
 from engine.errors import Cancelled
 
 T = TypeVar("T")
+
+log = logging.getLogger(__name__)
 
 
 class Operation(Generic[T]):
@@ -43,8 +46,17 @@ class Operation(Generic[T]):
         return self
 
     def run(self, executor: Executor) -> None:
-        """Start it; operations of one serial executor run and report in the order of these calls. Thread: GUI."""
-        self._watch(executor.submit(self._fn))
+        """Start it; operations of one serial executor run and report in the order of these calls. Thread: GUI.
+
+        An executor that was shut down, as all are while the application closes, cancels it: outcomes that were under
+        way still arrive then, and what they ask for next has nobody left to see it.
+        """
+        try:
+            future = executor.submit(self._fn)
+        except RuntimeError:
+            log.info("Not begun, because its executor was shut down: %r", self._fn)
+            return
+        self._watch(future)
 
     def _watch(self, future: Future[T]) -> None:
         postbox = _postbox()

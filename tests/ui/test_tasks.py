@@ -95,3 +95,19 @@ def test_nothing_arrives_once_the_owner_is_gone(qtbot: QtBot, pool: IoPool) -> N
 
     qtbot.waitUntil(lambda: bool(called))
     assert called == ["other"]
+
+
+def test_what_an_outcome_asks_for_after_the_executors_are_shut_down_is_cancelled(qtbot: QtBot, pool: IoPool) -> None:
+    owner, seen = QObject(), []
+    queue = pool.serial("test")
+
+    def goes_on(result: int) -> None:
+        seen.append(result)
+        Operation(lambda: 2, owner).success(seen.append).failure(seen.append).run(queue)
+
+    Operation(lambda: 1, owner).success(goes_on).run(queue)
+    pool.close()  # its outcome is on the way to this thread
+
+    qtbot.waitUntil(lambda: bool(seen))
+    QCoreApplication.processEvents()
+    assert seen == [1]
